@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Differences between kernels, and nothing else.
+ *
+ * The code is written to the newest interface (7.2); each hunk maps one difference
+ * back. module/Kbuild probes for the symbol and defines HAVE_*.
+ */
+#ifndef MMAPDEMO_COMPAT_H
+#define MMAPDEMO_COMPAT_H
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+/* 7.1: pagevec.h has become folio_batch.h. */
+#if __has_include(<linux/folio_batch.h>)
+#include <linux/folio_batch.h>
+#else
+#include <linux/pagevec.h>
+#endif
+
+/* 6.17: a file may have mmap_prepare instead of mmap, and vfs_mmap() knows both. */
+#ifndef HAVE_VFS_MMAP
+static inline bool can_mmap_file(struct file *file)
+{
+	return file->f_op->mmap;
+}
+
+static inline int vfs_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return file->f_op->mmap(file, vma);
+}
+#endif
+
+/* 6.5: ITER_PIPE is gone and with it the splice that went through read_iter. */
+#ifndef HAVE_COPY_SPLICE_READ
+#define copy_splice_read generic_file_splice_read
+#endif
+
+/* 6.3: vm_flags are write-protected by the per-VMA lock. */
+#ifndef HAVE_VM_FLAGS_CLEAR
+static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vma->vm_flags &= ~flags;
+}
+#endif
+
+/* 6.8: the question is asked for any order. */
+#ifndef HAVE_THP_VMA_SUITABLE_ORDER
+static inline bool thp_vma_suitable_order(struct vm_area_struct *vma, unsigned long addr,
+					  int order)
+{
+	return order == HPAGE_PMD_ORDER && transhuge_vma_suitable(vma, addr);
+}
+#endif
+
+/* 6.6: huge_fault is told an order, before that one of three sizes. */
+#ifdef HAVE_HUGE_FAULT_ORDER
+typedef unsigned int mmapdemo_huge_t;
+#else
+typedef enum page_entry_size mmapdemo_huge_t;
+#endif
+
+/* 6.4: a fault may be handled under the lock of its VMA alone. */
+#ifndef HAVE_FAULT_FLAG_VMA_LOCK
+#define FAULT_FLAG_VMA_LOCK 0
+#endif
+
+/* 6.18: filemap_alloc_folio() takes a memory policy, NULL for the task's own. */
+#ifndef HAVE_FILEMAP_ALLOC_POLICY
+#undef filemap_alloc_folio
+#ifdef alloc_hooks
+#define filemap_alloc_folio(gfp, order, policy) \
+	alloc_hooks(filemap_alloc_folio_noprof(gfp, order))
+#else
+static inline struct folio *mmapdemo_alloc_folio(gfp_t gfp, unsigned int order)
+{
+	return filemap_alloc_folio(gfp, order);
+}
+#define filemap_alloc_folio(gfp, order, policy) mmapdemo_alloc_folio(gfp, order)
+#endif
+#endif
+
+#endif /* MMAPDEMO_COMPAT_H */

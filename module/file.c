@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device as a file: a row of bytes of fixed size, and mmap.
+ *
+ * The rules of the ends are here; what is between them is the backing's.
+ */
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
+
+#include "mmapdemo.h"
+#include "trace.h"
+
+static struct mmapdemo_device *dev_of(struct file *file)
+{
+	return mmapdemo_open(file)->dev;
+}
+
+static int mmapdemo_open_file(struct inode *inode, struct file *file)
+{
+	struct mmapdemo_device *dev = container_of(inode->i_cdev, struct mmapdemo_device, cdev);
+	struct mmapdemo_open *open;
+	int err;
+
+	open = kzalloc(sizeof(*open), GFP_KERNEL);
+	if (!open)
+		return -ENOMEM;
+	open->dev = dev;
+	if (dev->backing->open) {
+		err = dev->backing->open(dev, open, file->f_flags);
+		if (err) {
+			kfree(open);
+			return err;
+		}
+	}
+	/*
+	 * The core keeps a shared mapping in file->f_mapping's tree, counts writable ones
+	 * there (a memfd's seals depend on that) and advises it. The write error mark goes
+	 * with the mapping.
+	 */
+	file->f_mapping = dev->inode->i_mapping;
+	file->f_wb_err = filemap_sample_wb_err(file->f_mapping);
+	file->private_data = open;
+	return 0;
+}
+
+static int mmapdemo_release(struct inode *inode, struct file *file)
+{
+	struct mmapdemo_open *open = mmapdemo_open(file);
+
+	if (open->lower)
+		fput(open->lower);
+	kfree(open);
+	return 0;
+}
+
+static loff_t mmapdemo_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct mmapdemo_device *dev = dev_of(file);
+	loff_t size = mmapdemo_size(dev);
+
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		if (offset < 0 || offset >= size)
+			return -ENXIO;
+		offset = dev->backing->seek(file, offset, whence);
+		return offset < 0 ? offset : vfs_setpos(file, offset, MAX_LFS_FILESIZE);
+	}
+	return generic_file_llseek_size(file, offset, whence, MAX_LFS_FILESIZE, size);
+}
+
+static ssize_t mmapdemo_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct mmapdemo_device *dev = dev_of(iocb->ki_filp);
+
+	if (!iov_iter_count(to) || iocb->ki_pos >= mmapdemo_size(dev))
+		return 0;
+	return dev->backing->read_iter(iocb, to);
+}
+
+static ssize_t mmapdemo_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct mmapdemo_device *dev = dev_of(iocb->ki_filp);
+	loff_t size = mmapdemo_size(dev);
+	size_t len = iov_iter_count(from);
+	ssize_t ret;
+
+	if (iocb->ki_flags & IOCB_APPEND)
+		iocb->ki_pos = size;
+	if (!len)
+		return 0;
+	if (iocb->ki_pos >= size)
+		return -ENOSPC;
+	/* Crossing the end is short; the caller gets his iterator back as long as it was. */
+	iov_iter_truncate(from, size - iocb->ki_pos);
+	len -= iov_iter_count(from);
+	ret = dev->backing->write_iter(iocb, from);
+	iov_iter_reexpand(from, iov_iter_count(from) + len);
+	return ret;
+}
+
+static ssize_t mmapdemo_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+				    size_t len, unsigned int flags)
+{
+	loff_t left = mmapdemo_size(dev_of(file)) - *pos;
+
+	if (left <= 0)
+		return 0;
+	len = min_t(loff_t, len, left);
+	return dev_of(file)->backing->splice_read(file, pos, pipe, len, flags);
+}
+
+static int mmapdemo_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	return dev_of(file)->backing->fsync(file, start, end, datasync);
+}
+
+static unsigned long mmapdemo_get_unmapped_area(struct file *file, unsigned long addr,
+						unsigned long len, unsigned long pgoff,
+						unsigned long flags)
+{
+	return dev_of(file)->backing->get_unmapped_area(file, addr, len, pgoff, flags);
+}
+
+static int mmapdemo_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	int err;
+
+	/* The core lets a character device be mapped up to 2^63; no page is that far. */
+	if (vma->vm_pgoff + vma_pages(vma) > MAX_LFS_FILESIZE >> PAGE_SHIFT)
+		err = -EOVERFLOW;
+	else
+		err = mmapdemo_mapping_create(file, vma);
+	trace_mmapdemo_mmap(dev_of(file), vma->vm_pgoff, vma->vm_start, MMAPDEMO_NO_ACCESS, err, 0);
+	return err;
+}
+
+const struct file_operations mmapdemo_fops = {
+	.owner			= THIS_MODULE,
+	.open			= mmapdemo_open_file,
+	.release		= mmapdemo_release,
+	.llseek			= mmapdemo_llseek,
+	.read_iter		= mmapdemo_read_iter,
+	.write_iter		= mmapdemo_write_iter,
+	.splice_read		= mmapdemo_splice_read,
+	.splice_write		= iter_file_splice_write,
+	.fsync			= mmapdemo_fsync,
+	.get_unmapped_area	= mmapdemo_get_unmapped_area,
+	.mmap			= mmapdemo_mmap,
+};

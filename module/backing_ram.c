@@ -71,33 +71,34 @@ static struct folio *add_folio(struct address_space *mapping, pgoff_t index,
 }
 
 /*
- * Find the folio at @index or make one, locked and with a reference. With @huge a new one
- * is PMD-sized if that is to be had and none of its pages exists yet.
+ * Make the folio at @index, which was not there, or find that of someone who was faster:
+ * locked and with a reference. With @huge a new one is PMD-sized if that is to be had and
+ * none of its pages exists yet.
  */
-static struct folio *get_folio(struct address_space *mapping, pgoff_t index, bool huge)
+static struct folio *make_folio(struct address_space *mapping, pgoff_t index, bool huge)
 {
 	struct folio *folio;
 
-	for (;;) {
-		folio = filemap_lock_folio(mapping, index);
-		if (!IS_ERR_OR_NULL(folio))	/* NULL before 6.4 */
-			return folio;
+	do {
 		folio = ERR_PTR(-ENOMEM);
 		if (huge)
 			folio = add_folio(mapping, ALIGN_DOWN(index, HPAGE_PMD_NR),
 					  HPAGE_PMD_ORDER, GFP_TRANSHUGE_LIGHT);
 		if (IS_ERR(folio))
 			folio = add_folio(mapping, index, 0, mapping_gfp_mask(mapping));
-		/* EEXIST: another fault or write() was faster. */
 		if (PTR_ERR_OR_ZERO(folio) != -EEXIST)
 			return folio;
-	}
+		/* Another fault or write() was faster; if it is truncated meanwhile, again. */
+		folio = filemap_lock_folio(mapping, index);
+	} while (IS_ERR(folio));
+	return folio;
 }
 
 /* Has the VMA, and the device, room for the whole PMD around this fault? */
-static bool wants_huge(const struct vm_fault *vmf, const struct mmapdemo_device *dev)
+static bool wants_huge(const struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
+	const struct mmapdemo_device *dev = mmapdemo_open(vma->vm_file)->dev;
 	pgoff_t index = ALIGN_DOWN(vmf->pgoff, HPAGE_PMD_NR);
 
 	/* A private store wants one page, to copy it. */
@@ -109,38 +110,34 @@ static bool wants_huge(const struct vm_fault *vmf, const struct mmapdemo_device 
 
 static vm_fault_t ram_fault(struct vm_fault *vmf)
 {
-	struct file *file = vmf->vma->vm_file;
-	struct mmapdemo_device *dev = mmapdemo_open(file)->dev;
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	struct folio *folio;
 
 	/* mmap() may reach past the end and mremap() may grow it: each page is checked. */
-	if (vmf->pgoff >= mmapdemo_size(dev) >> PAGE_SHIFT)
+	if (vmf->pgoff >= i_size_read(mapping->host) >> PAGE_SHIFT)
 		return VM_FAULT_SIGBUS;
-	folio = get_folio(file->f_mapping, vmf->pgoff, wants_huge(vmf, dev));
-	if (IS_ERR(folio))
-		return vmf_error(PTR_ERR(folio));
+	folio = filemap_lock_folio(mapping, vmf->pgoff);
+	if (IS_ERR(folio)) {
+		folio = make_folio(mapping, vmf->pgoff, wants_huge(vmf));
+		if (IS_ERR(folio))
+			return vmf_error(PTR_ERR(folio));
+	}
 	/* Locked until the core has mapped it, so that it cannot be truncated in between. */
 	vmf->page = folio_file_page(folio, vmf->pgoff);
 	return VM_FAULT_LOCKED;
 }
 
 /*
- * The core is about to make a page of a shared mapping writable. Record the folio as dirty
- * under its lock: fsync() takes the same lock, and either finds it dirty and write-protects
- * it again, or comes first, and this store is after it.
+ * The core is about to make a page of a shared mapping writable. Here a file system would
+ * reserve space, lock the folio, look whether it is still in the file, and return
+ * VM_FAULT_LOCKED. RAM has nothing to reserve, and with 0 the core does the rest: it locks
+ * the folio, looks, marks it dirty, which is our record, and maps it writable before it
+ * drops the lock. fsync() takes the same lock, and either finds the folio dirty and
+ * write-protects it again, or comes first, and this store is after it.
  */
 static vm_fault_t ram_page_mkwrite(struct vm_fault *vmf)
 {
-	struct file *file = vmf->vma->vm_file;
-	struct folio *folio = page_folio(vmf->page);
-
-	folio_lock(folio);
-	if (folio->mapping != file->f_mapping) {
-		folio_unlock(folio);
-		return VM_FAULT_NOPAGE;
-	}
-	folio_mark_dirty(folio);
-	return VM_FAULT_LOCKED;
+	return 0;
 }
 
 static const struct vm_operations_struct ram_vm_ops = {
@@ -181,7 +178,7 @@ static ssize_t ram_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 		want = min_t(loff_t, PAGE_SIZE - offset, size - iocb->ki_pos);
 		want = min(want, iov_iter_count(to));
-		if (IS_ERR_OR_NULL(folio)) {	/* NULL before 6.4 */
+		if (IS_ERR(folio)) {
 			copied = iov_iter_zero(want, to);
 		} else {
 			copied = copy_page_to_iter(folio_file_page(folio, index), offset, want,
@@ -215,11 +212,14 @@ static ssize_t ram_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	while (iov_iter_count(from)) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
 		size_t offset = offset_in_page(iocb->ki_pos);
-		struct folio *folio = get_folio(mapping, index, false);
+		struct folio *folio = filemap_get_folio(mapping, index);
 
-		if (IS_ERR(folio))
-			return done ?: PTR_ERR(folio);
-		folio_unlock(folio);
+		if (IS_ERR(folio)) {
+			folio = make_folio(mapping, index, false);
+			if (IS_ERR(folio))
+				return done ?: PTR_ERR(folio);
+			folio_unlock(folio);
+		}
 		want = min_t(size_t, PAGE_SIZE - offset, iov_iter_count(from));
 		copied = copy_page_from_iter(folio_file_page(folio, index), offset, want, from);
 		if (copied)
@@ -255,7 +255,7 @@ static loff_t next_hole(struct address_space *mapping, loff_t offset, loff_t siz
 
 	while (offset < size) {
 		folio = filemap_get_folio(mapping, offset >> PAGE_SHIFT);
-		if (IS_ERR_OR_NULL(folio))	/* NULL before 6.4 */
+		if (IS_ERR(folio))
 			return offset;
 		offset = folio_pos(folio) + folio_size(folio);
 		folio_put(folio);

@@ -37,6 +37,18 @@ static inline int vfs_mmap(struct file *file, struct vm_area_struct *vma)
 #define copy_splice_read generic_file_splice_read
 #endif
 
+/* 6.4: a folio that is not there is an ERR_PTR and no longer NULL (fgf_t came in 6.6). */
+#ifndef HAVE_FGF_T
+static inline struct folio *mmapdemo_folio_or_error(struct folio *folio)
+{
+	return folio ?: ERR_PTR(-ENOENT);
+}
+#define filemap_get_folio(mapping, index) \
+	mmapdemo_folio_or_error(filemap_get_folio(mapping, index))
+#define filemap_lock_folio(mapping, index) \
+	mmapdemo_folio_or_error(filemap_lock_folio(mapping, index))
+#endif
+
 /* 6.3: vm_flags are write-protected by the per-VMA lock. */
 #ifndef HAVE_VM_FLAGS_CLEAR
 static inline void vm_flags_clear(struct vm_area_struct *vma, vm_flags_t flags)

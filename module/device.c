@@ -72,9 +72,8 @@ void mmapdemo_devices_exit(void)
 	unregister_chrdev_region(first_devt, MAX_DEVICES);
 	exit_backings(ARRAY_SIZE(backings));
 	/*
-	 * A fault handler that has just dropped its reference may still be on its way out of
-	 * fault.c, preempted between fput() and its return. Wait until each task was seen
-	 * outside.
+	 * Who has left a device may still be on the way out of fault.c, preempted before it
+	 * returns. Wait until each task was seen elsewhere.
 	 */
 	synchronize_rcu_tasks();
 }
@@ -95,9 +94,9 @@ static void device_free(struct device *d)
 {
 	struct mmapdemo_device *dev = container_of(d, struct mmapdemo_device, dev);
 
+	mmapdemo_stats_free(&dev->stats);
 	if (dev->inode)
 		dev->backing->destroy(dev);
-	mmapdemo_stats_free(&dev->stats);
 	kfree(dev);
 }
 
@@ -105,15 +104,13 @@ static void device_free(struct device *d)
 static struct mmapdemo_device *device_alloc(const struct mmapdemo_backing *backing)
 {
 	struct mmapdemo_device *dev;
-	int err;
 
 	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
-	err = mmapdemo_stats_init(&dev->stats);
-	if (err) {
+	if (mmapdemo_stats_init(&dev->stats)) {
 		kfree(dev);
-		return ERR_PTR(err);
+		return ERR_PTR(-ENOMEM);
 	}
 	dev->backing = backing;
 	device_initialize(&dev->dev);

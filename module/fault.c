@@ -7,32 +7,42 @@
  * mmapdemo_mapping, so that the mapping is found from vma->vm_ops and vm_private_data
  * stays the backing's:
  *
- *	vma->vm_ops --> mapping.ops     open close fault ...   here, then mapping.inner->...
+ *	vma->vm_ops --> mapping.ops     open close fault ...   here, then mapping.inner
  *	                                every other operation  the backing's, as it was
  */
 #include <linux/file.h>
 #include <linux/mm.h>
-#include <linux/sched/clock.h>
 #include <linux/slab.h>
 
+#include "clock.h"
 #include "mmapdemo.h"
 #include "trace.h"
+
+#ifdef CONFIG_X86_TSC
+u64 mmapdemo_clock_mult;
+#endif
 
 /**
  * struct mmapdemo_mapping - one mmap() call and what fork, split and mremap made of it
  * @ops: what the VMAs point to
- * @inner: what the backing installed
+ * @inner: a copy of what the backing installed, one load nearer to the fault path
+ * @installed: what the backing installed, for the VMA to go back to
+ * @cpu: the device's figures, likewise
  * @dev: the device; @file keeps it
  * @file: the file that was mapped. For a file device vma->vm_file is the file behind it,
  *	and without this reference nothing would hold the device and the module.
  * @vmas: VMAs that point to @ops
+ * @touched: jiffies of the last time stamp by plain_page_mkwrite()
  */
 struct mmapdemo_mapping {
 	struct vm_operations_struct ops;
-	const struct vm_operations_struct *inner;
+	struct vm_operations_struct inner;
+	const struct vm_operations_struct *installed;
+	struct mmapdemo_stats_cpu __percpu *cpu;
 	struct mmapdemo_device *dev;
 	struct file *file;
 	refcount_t vmas;
+	unsigned long touched;
 };
 
 static struct mmapdemo_mapping *mapping_of(const struct vm_area_struct *vma)
@@ -46,8 +56,8 @@ static void mapping_open(struct vm_area_struct *vma)
 	struct mmapdemo_mapping *m = mapping_of(vma);
 
 	refcount_inc(&m->vmas);
-	if (m->inner->open)
-		m->inner->open(vma);
+	if (m->inner.open)
+		m->inner.open(vma);
 }
 
 static void mapping_close(struct vm_area_struct *vma)
@@ -55,12 +65,12 @@ static void mapping_close(struct vm_area_struct *vma)
 	struct mmapdemo_mapping *m = mapping_of(vma);
 
 	trace_mmapdemo_close(m->dev, vma->vm_pgoff, vma->vm_start, MMAPDEMO_NO_ACCESS, 0, 0);
-	if (m->inner->close)
-		m->inner->close(vma);
+	if (m->inner.close)
+		m->inner.close(vma);
 	if (!refcount_dec_and_test(&m->vmas))
 		return;
 	/* The core may look at vma->vm_ops once more, and the backing's are still good. */
-	vma->vm_ops = m->inner;
+	vma->vm_ops = m->installed;
 	atomic_long_dec(&m->dev->live);
 	fput(m->file);
 	kfree(m);
@@ -77,37 +87,39 @@ static enum mmapdemo_access access_of(const struct vm_fault *vmf)
  * Will the core map the folio that this fault hands over with one PMD? These are its own
  * conditions, asked before it comes to them.
  */
-static bool maps_huge(const struct vm_fault *vmf, vm_fault_t result)
+static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, vm_fault_t result)
 {
-	if (!(result & VM_FAULT_LOCKED) || !PageTransCompound(vmf->page))
+	/* Without a locked page the page tables may be gone; mostly there is a table here. */
+	if (!(result & VM_FAULT_LOCKED) || likely(!pmd_none(*vmf->pmd)))
 		return false;
-	return folio_order(page_folio(vmf->page)) == HPAGE_PMD_ORDER && pmd_none(*vmf->pmd) &&
+	return access != MMAPDEMO_COW && PageTransCompound(vmf->page) &&
+	       folio_order(page_folio(vmf->page)) == HPAGE_PMD_ORDER &&
 	       thp_vma_suitable_order(vmf->vma, vmf->address, HPAGE_PMD_ORDER);
 }
 
 /*
  * With VM_FAULT_RETRY the backing has released the lock that kept the VMA, so by then the
- * mapping may be gone, and the device and this module with it: hold the file meanwhile.
- * The time is local_clock()'s: cheap, and a fault that migrates reads it with an error of
- * less than a bucket.
+ * mapping may be gone: between enter and leave the device is not freed, nor the module
+ * unloaded.
  */
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
 	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
+	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
 	struct mmapdemo_device *dev = m->dev;
-	struct file *file = get_file(m->file);
-	u64 start = local_clock();
+	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
-	bool huge;
-	u64 ns;
 
-	ret = m->inner->fault(vmf);
-	ns = local_clock() - start;
-	huge = access != MMAPDEMO_COW && maps_huge(vmf, ret);
-	mmapdemo_stats_fault(&dev->stats, access, vmf->flags, ret, ns, huge);
-	trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
-	fput(file);
+	mmapdemo_stats_enter(cpu);
+	ret = m->inner.fault(vmf);
+	ns = mmapdemo_clock_since(start);
+	if (maps_huge(vmf, access, ret))
+		mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
+	mmapdemo_stats_call(cpu, access, vmf->flags, ret, ns);
+	if (trace_mmapdemo_fault_enabled())
+		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
+	mmapdemo_stats_leave(cpu);
 	return ret;
 }
 
@@ -116,27 +128,29 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 {
 	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
+	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
 	struct mmapdemo_device *dev = m->dev;
-	struct file *file = get_file(m->file);
-	u64 start = local_clock();
+	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
-	u64 ns;
 
-	ret = m->inner->huge_fault(vmf, order);
-	ns = local_clock() - start;
+	mmapdemo_stats_enter(cpu);
+	ret = m->inner.huge_fault(vmf, order);
+	ns = mmapdemo_clock_since(start);
 	if (!(ret & VM_FAULT_FALLBACK)) {
-		mmapdemo_stats_fault(&dev->stats, access, vmf->flags, ret, ns, true);
+		if (!(ret & (VM_FAULT_RETRY | VM_FAULT_ERROR)))
+			mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
+		mmapdemo_stats_call(cpu, access, vmf->flags, ret, ns);
 		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
 	}
-	fput(file);
+	mmapdemo_stats_leave(cpu);
 	return ret;
 }
 
-/* Runs under rcu_read_lock() on some kernels, never sleeps, is not worth timing. */
+/* Never sleeps, keeps its lock, and is short: counted, not timed. */
 static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
-	vm_fault_t ret = m->inner->map_pages(vmf, start, end);
+	vm_fault_t ret = m->inner.map_pages(vmf, start, end);
 
 	if (ret & VM_FAULT_NOPAGE) {
 		mmapdemo_stats_inc(&m->dev->stats, MMAPDEMO_AROUND);
@@ -147,61 +161,56 @@ static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t
 	return ret;
 }
 
-/* VM_FAULT_NOPAGE: the page went away in between, and the access comes again. */
-static void mkwrite_done(struct mmapdemo_device *dev, struct vm_fault *vmf, vm_fault_t ret,
-			 u64 ns)
-{
-	if (!(ret & VM_FAULT_NOPAGE))
-		mmapdemo_stats_fault(&dev->stats, MMAPDEMO_MKWRITE, 0, ret, ns, false);
-	trace_mmapdemo_mkwrite(dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, ret, ns);
-}
-
-/* The core clears FAULT_FLAG_ALLOW_RETRY for page_mkwrite: the VMA stays locked. */
-static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
+/*
+ * page_mkwrite and pfn_mkwrite. The core clears FAULT_FLAG_ALLOW_RETRY for them, so the VMA
+ * stays locked.
+ */
+static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
+					  vm_fault_t (*inner)(struct vm_fault *vmf))
 {
 	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
-	u64 start = local_clock();
-	vm_fault_t ret = m->inner->page_mkwrite(vmf);
+	u64 ns, start = mmapdemo_clock();
+	vm_fault_t ret;
 
-	mkwrite_done(m->dev, vmf, ret, local_clock() - start);
+	ret = inner(vmf);
+	ns = mmapdemo_clock_since(start);
+	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, ret, ns);
+	if (trace_mmapdemo_mkwrite_enabled())
+		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, ret, ns);
 	return ret;
+}
+
+static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
+{
+	return mkwrite(vmf, mapping_of(vmf->vma)->inner.page_mkwrite);
 }
 
 static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
-	u64 start = local_clock();
-	vm_fault_t ret = m->inner->pfn_mkwrite(vmf);
-
-	mkwrite_done(m->dev, vmf, ret, local_clock() - start);
-	return ret;
+	return mkwrite(vmf, mapping_of(vmf->vma)->inner.pfn_mkwrite);
 }
 
 /*
  * The inner page_mkwrite of a backing that has none, a tmpfs file say: what the core would
- * have done itself, the time stamp, and the check that the page is still the file's.
+ * have done itself, the time stamp. The clock that stamps files moves with jiffies, so once
+ * a jiffy is enough. The core locks the page and asks whether it still is the file's,
+ * because this does not say VM_FAULT_LOCKED.
  */
 static vm_fault_t plain_page_mkwrite(struct vm_fault *vmf)
 {
-	struct file *file = vmf->vma->vm_file;
-	struct folio *folio = page_folio(vmf->page);
+	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	unsigned long now = jiffies;
 
-	file_update_time(file);
-	folio_lock(folio);
-	if (folio->mapping != file->f_mapping) {
-		folio_unlock(folio);
-		return VM_FAULT_NOPAGE;
+	if (READ_ONCE(m->touched) != now) {
+		file_update_time(vmf->vma->vm_file);
+		WRITE_ONCE(m->touched, now);
 	}
-	return VM_FAULT_LOCKED;
+	return 0;
 }
 
 static vm_fault_t mapping_plain_mkwrite(struct vm_fault *vmf)
 {
-	u64 start = local_clock();
-	vm_fault_t ret = plain_page_mkwrite(vmf);
-
-	mkwrite_done(mapping_of(vmf->vma)->dev, vmf, ret, local_clock() - start);
-	return ret;
+	return mkwrite(vmf, plain_page_mkwrite);
 }
 
 /* Put the outer layer over what the backing installed; what is not overridden is kept. */
@@ -209,7 +218,8 @@ static void wrap(struct mmapdemo_mapping *m, struct vm_area_struct *vma)
 {
 	const struct vm_operations_struct *inner = vma->vm_ops;
 
-	m->inner = inner;
+	m->installed = inner;
+	m->inner = *inner;
 	m->ops = *inner;
 	m->ops.open = mapping_open;
 	m->ops.close = mapping_close;
@@ -243,8 +253,10 @@ int mmapdemo_mapping_create(struct file *file, struct vm_area_struct *vma)
 		kfree(m);
 		return err;
 	}
+	m->cpu = dev->stats.cpu;
 	m->dev = dev;
 	m->file = get_file(file);
+	m->touched = jiffies - 1;
 	refcount_set(&m->vmas, 1);
 	wrap(m, vma);
 	atomic_long_inc(&dev->live);

@@ -8,6 +8,7 @@
 
 #include <linux/module.h>
 
+#include "clock.h"
 #include "mmapdemo.h"
 
 static struct mmapdemo_spec spec = {
@@ -29,6 +30,7 @@ static int __init mmapdemo_init(void)
 {
 	int err;
 
+	mmapdemo_clock_init();
 	err = mmapdemo_devices_init(mmapdemo_groups);
 	if (err)
 		return err;

@@ -2,127 +2,89 @@
 /*
  * Counting: exact, per CPU, and readable as a whole while faults run.
  */
-#include <linux/log2.h>
+#include <linux/sched.h>
 
-#include "compat.h"
 #include "stats.h"
+
+/* Figures are nothing but u64, so they are added and subtracted as an array. */
+#define NR_FIGURES (sizeof(struct mmapdemo_figures) / sizeof(u64))
 
 int mmapdemo_stats_init(struct mmapdemo_stats *stats)
 {
-	int cpu;
-
 	mutex_init(&stats->reset_lock);
 	memset(&stats->base, 0, sizeof(stats->base));
 	stats->cpu = alloc_percpu(struct mmapdemo_stats_cpu);
-	if (!stats->cpu)
-		return -ENOMEM;
-	for_each_possible_cpu(cpu)
-		seqcount_init(&per_cpu_ptr(stats->cpu, cpu)->seq);
-	return 0;
+	return stats->cpu ? 0 : -ENOMEM;
 }
 
+static long nr_inside(const struct mmapdemo_stats *stats)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(stats->cpu, cpu)->inside);
+	return sum;
+}
+
+/*
+ * No mapping is left, so nobody can enter any more. What may remain is a fault whose VMA was
+ * unmapped while it waited without the lock: too rare for a wake-up in the path of all
+ * others.
+ */
 void mmapdemo_stats_free(struct mmapdemo_stats *stats)
 {
+	while (nr_inside(stats))
+		schedule_timeout_uninterruptible(1);
 	free_percpu(stats->cpu);
 }
 
-static struct mmapdemo_stats_cpu *count_begin(struct mmapdemo_stats *stats)
+/*
+ * What came of a call is entered before the call and read after it: whoever sees the call
+ * in a snapshot sees that too.
+ */
+void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapdemo_access access,
+			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns)
 {
-	struct mmapdemo_stats_cpu *cpu = get_cpu_ptr(stats->cpu);
-
-	raw_write_seqcount_begin(&cpu->seq);
-	return cpu;
-}
-
-static void count_end(struct mmapdemo_stats *stats, struct mmapdemo_stats_cpu *cpu)
-{
-	raw_write_seqcount_end(&cpu->seq);
-	put_cpu_ptr(stats->cpu);
-}
-
-static unsigned int bucket(u64 ns)
-{
-	return min_t(unsigned int, ns ? ilog2(ns) : 0, MMAPDEMO_BUCKETS - 1);
-}
-
-/* Outcomes that are rare enough to stay out of the way of the others. */
-static void count_rare(u64 *count, vm_fault_t result)
-{
+	/* The page went away before it was made writable: the core comes again. */
+	if (access == MMAPDEMO_MKWRITE && (result & VM_FAULT_NOPAGE))
+		return;
 	if (result & VM_FAULT_MAJOR)
-		count[MMAPDEMO_MAJOR]++;
+		this_cpu_inc(cpu->figures.count[MMAPDEMO_MAJOR]);
 	if (result & VM_FAULT_SIGBUS)
-		count[MMAPDEMO_SIGBUS]++;
+		this_cpu_inc(cpu->figures.count[MMAPDEMO_SIGBUS]);
 	if (result & VM_FAULT_OOM)
-		count[MMAPDEMO_OOM]++;
+		this_cpu_inc(cpu->figures.count[MMAPDEMO_OOM]);
 	if (result & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
-		count[MMAPDEMO_HWPOISON]++;
-}
-
-void mmapdemo_stats_fault(struct mmapdemo_stats *stats, enum mmapdemo_access access,
-			  unsigned int flags, vm_fault_t result, u64 ns, bool huge)
-{
-	struct mmapdemo_stats_cpu *cpu = count_begin(stats);
-	u64 *count = cpu->figures.count;
-
-	cpu->figures.latency[access][bucket(ns)]++;
-	/* The core comes again after a retry: the attempt that completes is the fault. */
-	if (unlikely(result & VM_FAULT_RETRY)) {
-		count[MMAPDEMO_RETRY]++;
-	} else {
-		count[access]++;
-		if (flags & FAULT_FLAG_VMA_LOCK)
-			count[MMAPDEMO_VMA_LOCKED]++;
-		if (huge)
-			count[MMAPDEMO_HUGE]++;
-	}
-	if (unlikely(result & (VM_FAULT_ERROR | VM_FAULT_MAJOR)))
-		count_rare(count, result);
-	count_end(stats, cpu);
-}
-
-void mmapdemo_stats_inc(struct mmapdemo_stats *stats, enum mmapdemo_counter counter)
-{
-	struct mmapdemo_stats_cpu *cpu = count_begin(stats);
-
-	cpu->figures.count[counter]++;
-	count_end(stats, cpu);
-}
-
-/* Figures are nothing but u64, so sums and differences go over them as an array. */
-#define FIGURES (sizeof(struct mmapdemo_figures) / sizeof(u64))
-
-static void add(struct mmapdemo_figures *sum, const struct mmapdemo_figures *figures, int sign)
-{
-	unsigned int i;
-
-	for (i = 0; i < FIGURES; i++)
-		((u64 *)sum)[i] += sign * ((const u64 *)figures)[i];
+		this_cpu_inc(cpu->figures.count[MMAPDEMO_HWPOISON]);
+	if (result & VM_FAULT_RETRY)
+		outcome = MMAPDEMO_AGAIN;
+	this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
 }
 
 static void sum_cpus(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum)
 {
-	struct mmapdemo_stats_cpu *one;
-	unsigned int seq;
+	const u64 *one;
+	unsigned int i;
 	int cpu;
 
-	lockdep_assert_held(&stats->reset_lock);
 	memset(sum, 0, sizeof(*sum));
 	/* A CPU that went offline keeps what it counted. */
 	for_each_possible_cpu(cpu) {
-		one = per_cpu_ptr(stats->cpu, cpu);
-		do {
-			seq = read_seqcount_begin(&one->seq);
-			stats->scratch = one->figures;
-		} while (read_seqcount_retry(&one->seq, seq));
-		add(sum, &stats->scratch, 1);
+		one = (const u64 *)&per_cpu_ptr(stats->cpu, cpu)->figures;
+		for (i = 0; i < NR_FIGURES; i++)
+			((u64 *)sum)[i] += READ_ONCE(one[i]);
 	}
 }
 
 void mmapdemo_stats_snapshot(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum)
 {
+	unsigned int i;
+
 	mutex_lock(&stats->reset_lock);
 	sum_cpus(stats, sum);
-	add(sum, &stats->base, -1);
+	for (i = 0; i < NR_FIGURES; i++)
+		((u64 *)sum)[i] -= ((const u64 *)&stats->base)[i];
 	mutex_unlock(&stats->reset_lock);
 }
 
@@ -132,4 +94,61 @@ void mmapdemo_stats_reset(struct mmapdemo_stats *stats)
 	mutex_lock(&stats->reset_lock);
 	sum_cpus(stats, &stats->base);
 	mutex_unlock(&stats->reset_lock);
+}
+
+static u64 sum_of(const struct mmapdemo_figures *figures, enum mmapdemo_outcome outcome,
+		  enum mmapdemo_access access)
+{
+	u64 sum = 0;
+	int i;
+
+	for (i = 0; i < MMAPDEMO_LOG2S; i++)
+		sum += figures->calls[outcome][access][i];
+	return sum;
+}
+
+u64 mmapdemo_figures_faults(const struct mmapdemo_figures *figures, enum mmapdemo_access access)
+{
+	return sum_of(figures, MMAPDEMO_DONE, access) +
+	       sum_of(figures, MMAPDEMO_DONE_VMA, access);
+}
+
+static u64 sum_of_all(const struct mmapdemo_figures *figures, enum mmapdemo_outcome outcome)
+{
+	enum mmapdemo_access access;
+	u64 sum = 0;
+
+	for (access = 0; access < MMAPDEMO_NR_ACCESS; access++)
+		sum += sum_of(figures, outcome, access);
+	return sum;
+}
+
+u64 mmapdemo_figures_retries(const struct mmapdemo_figures *figures)
+{
+	return sum_of_all(figures, MMAPDEMO_AGAIN);
+}
+
+u64 mmapdemo_figures_vma_locked(const struct mmapdemo_figures *figures)
+{
+	return sum_of_all(figures, MMAPDEMO_DONE_VMA);
+}
+
+static u64 calls_of(const struct mmapdemo_figures *figures, enum mmapdemo_access access,
+		    unsigned int log2)
+{
+	return figures->calls[MMAPDEMO_DONE][access][log2] +
+	       figures->calls[MMAPDEMO_DONE_VMA][access][log2] +
+	       figures->calls[MMAPDEMO_AGAIN][access][log2];
+}
+
+u64 mmapdemo_figures_latency(const struct mmapdemo_figures *figures, enum mmapdemo_access access,
+			     unsigned int bucket)
+{
+	u64 sum = calls_of(figures, access, bucket);
+
+	/* The last bucket is also for everything longer. */
+	if (bucket == MMAPDEMO_BUCKETS - 1)
+		while (++bucket < MMAPDEMO_LOG2S)
+			sum += calls_of(figures, access, bucket);
+	return sum;
 }

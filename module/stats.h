@@ -5,13 +5,15 @@
 #ifndef MMAPDEMO_STATS_H
 #define MMAPDEMO_STATS_H
 
+#include <linux/bitops.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
-#include <linux/seqlock.h>
 #include <linux/mmapdemo.h>
 
-/* What an access was; each has a counter of the same number and a histogram. */
+#include "compat.h"
+
+/* What an access was. */
 enum mmapdemo_access {
 	MMAPDEMO_READ,		/* load */
 	MMAPDEMO_WRITE,		/* store to a shared mapping */
@@ -20,13 +22,19 @@ enum mmapdemo_access {
 	MMAPDEMO_NR_ACCESS,
 };
 
+/* How a call of the backing's handler came out. */
+enum mmapdemo_outcome {
+	MMAPDEMO_DONE,		/* completed, for better or worse, under mmap_lock */
+	MMAPDEMO_DONE_VMA,	/* completed under the lock of the VMA alone */
+	MMAPDEMO_AGAIN,		/* VM_FAULT_RETRY: the core comes again */
+	MMAPDEMO_NR_OUTCOMES,
+};
+
+/* What is counted beside the calls themselves. */
 enum mmapdemo_counter {
-	/* The first MMAPDEMO_NR_ACCESS are those of enum mmapdemo_access. */
-	MMAPDEMO_AROUND = MMAPDEMO_NR_ACCESS,
+	MMAPDEMO_AROUND,
 	MMAPDEMO_HUGE,
 	MMAPDEMO_MAJOR,
-	MMAPDEMO_RETRY,
-	MMAPDEMO_VMA_LOCKED,
 	MMAPDEMO_SIGBUS,
 	MMAPDEMO_OOM,
 	MMAPDEMO_HWPOISON,
@@ -35,54 +43,102 @@ enum mmapdemo_counter {
 	MMAPDEMO_NR_COUNTERS,
 };
 
+#define MMAPDEMO_LOG2S 64	/* of a u64, so that the fault path has nothing to limit */
+
 /**
  * struct mmapdemo_figures - one set of figures: a CPU's, a sum, or a snapshot
+ * @calls: calls of the backing's handler, by enum mmapdemo_outcome, enum mmapdemo_access
+ *	and the binary logarithm of the time in ns
  * @count: by enum mmapdemo_counter
- * @latency: histograms in ns, see MMAPDEMO_BUCKETS. Every call of the backing's
- *	handler is in here, also one that ended in VM_FAULT_RETRY, because such a
- *	call is where the waiting was: the sum of the read, write and cow histograms
- *	is read + write + cow + retry.
+ *
+ * A call is entered by one increment in @calls. What else is told of calls, how many there
+ * were of a kind, under which lock, how many came again, and the histograms, is a sum over
+ * @calls, so those figures agree with each other whenever they are read.
  */
 struct mmapdemo_figures {
+	u64 calls[MMAPDEMO_NR_OUTCOMES][MMAPDEMO_NR_ACCESS][MMAPDEMO_LOG2S];
 	u64 count[MMAPDEMO_NR_COUNTERS];
-	u64 latency[MMAPDEMO_NR_ACCESS][MMAPDEMO_BUCKETS];
 };
 
-/*
- * Written with preemption off by its own CPU in process context only, so a plain
- * sequence count is enough for a reader to take the CPU's figures as a whole.
+/**
+ * struct mmapdemo_stats_cpu - what one CPU counts
+ * @figures: since the device was made; never set back
+ * @inside: calls entered less calls left here; summed up over the CPUs, because a call may
+ *	migrate, the number of tasks inside the backing's handlers
  */
 struct mmapdemo_stats_cpu {
-	seqcount_t seq;
 	struct mmapdemo_figures figures;
+	long inside;
 };
 
 /**
  * struct mmapdemo_stats - figures of a device
- * @cpu: what each CPU counted since the device was made; never set back
- * @reset_lock: serialises resets, and with them snapshots
+ * @cpu: one set per CPU
+ * @reset_lock: serialises resets and snapshots
  * @base: the sum at the last reset, guarded by @reset_lock
- * @scratch: one CPU's figures while they are summed up, guarded by @reset_lock
  */
 struct mmapdemo_stats {
 	struct mmapdemo_stats_cpu __percpu *cpu;
 	struct mutex reset_lock;
 	struct mmapdemo_figures base;
-	struct mmapdemo_figures scratch;
 };
 
 int mmapdemo_stats_init(struct mmapdemo_stats *stats);
 void mmapdemo_stats_free(struct mmapdemo_stats *stats);
 
+static inline void mmapdemo_stats_inc(struct mmapdemo_stats *stats,
+				      enum mmapdemo_counter counter)
+{
+	this_cpu_inc(stats->cpu->figures.count[counter]);
+}
+
 /*
- * One call of a fault handler, entered in one step: its kind, the FAULT_FLAG_* it ran
- * under, its VM_FAULT_* result, its time, and whether it handed a PMD's worth over.
+ * A call that may give up the lock of its VMA stands between these two. Nothing else holds
+ * the device then: mmapdemo_stats_free() waits until all have left.
  */
-void mmapdemo_stats_fault(struct mmapdemo_stats *stats, enum mmapdemo_access access,
-			  unsigned int flags, vm_fault_t result, u64 ns, bool huge);
-void mmapdemo_stats_inc(struct mmapdemo_stats *stats, enum mmapdemo_counter counter);
+static inline void mmapdemo_stats_enter(struct mmapdemo_stats_cpu __percpu *cpu)
+{
+	this_cpu_inc(cpu->inside);
+}
+
+static inline void mmapdemo_stats_leave(struct mmapdemo_stats_cpu __percpu *cpu)
+{
+	this_cpu_dec(cpu->inside);
+}
+
+/* A call whose result is not plain success. */
+void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapdemo_access access,
+			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns);
+
+/*
+ * One call of the backing's handler: its kind, the FAULT_FLAG_* it ran under, its
+ * VM_FAULT_* result and its time. In the fault path, hence inline and a single increment.
+ */
+static __always_inline void mmapdemo_stats_call(struct mmapdemo_stats_cpu __percpu *cpu,
+						enum mmapdemo_access access, unsigned int flags,
+						vm_fault_t result, u64 ns)
+{
+	enum mmapdemo_outcome outcome = flags & FAULT_FLAG_VMA_LOCK ? MMAPDEMO_DONE_VMA :
+								      MMAPDEMO_DONE;
+
+	if (unlikely(result & (VM_FAULT_ERROR | VM_FAULT_MAJOR | VM_FAULT_RETRY | VM_FAULT_NOPAGE)))
+		mmapdemo_stats_unusual(cpu, access, outcome, result, ns);
+	else
+		this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
+}
 
 void mmapdemo_stats_snapshot(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum);
 void mmapdemo_stats_reset(struct mmapdemo_stats *stats);
+
+/* Sums over a snapshot. */
+u64 mmapdemo_figures_faults(const struct mmapdemo_figures *figures, enum mmapdemo_access access);
+u64 mmapdemo_figures_retries(const struct mmapdemo_figures *figures);
+u64 mmapdemo_figures_vma_locked(const struct mmapdemo_figures *figures);
+/*
+ * Bucket of a latency histogram. Attempts that came again are in it, because such a call
+ * is where the waiting was: latency/{read,write,cow} sum up to read + write + cow + retry.
+ */
+u64 mmapdemo_figures_latency(const struct mmapdemo_figures *figures, enum mmapdemo_access access,
+			     unsigned int bucket);
 
 #endif /* MMAPDEMO_STATS_H */

@@ -64,40 +64,80 @@ static ssize_t reset_store(struct device *d, struct device_attribute *attr, cons
 }
 static DEVICE_ATTR_WO(reset);
 
-/* Counters: one show function, the counter's number is in the attribute. */
+/* Counters: each attribute knows how to tell its value from a snapshot. */
+
+struct counter {
+	struct device_attribute attr;
+	u64 (*value)(const struct mmapdemo_figures *figures);
+};
+
+static u64 value_of(const struct attribute *attr, const struct mmapdemo_figures *figures)
+{
+	return container_of(attr, struct counter, attr.attr)->value(figures);
+}
 
 static ssize_t counter_show(struct device *d, struct device_attribute *attr, char *buf)
 {
-	struct dev_ext_attribute *counter = container_of(attr, struct dev_ext_attribute, attr);
 	struct mmapdemo_figures *figures = snapshot(d);
 	ssize_t len;
 
 	if (!figures)
 		return -ENOMEM;
-	len = sysfs_emit(buf, "%llu\n", figures->count[(unsigned long)counter->var]);
+	len = sysfs_emit(buf, "%llu\n", value_of(&attr->attr, figures));
 	kfree(figures);
 	return len;
 }
 
-#define COUNTER(field, number)						\
-	static struct dev_ext_attribute counter_##field = {		\
-		__ATTR(field, 0444, counter_show, NULL), (void *)number	\
+#define COUNTER(name, function)							\
+	static struct counter counter_##name = {				\
+		__ATTR(name, 0444, counter_show, NULL), function		\
 	}
 
-COUNTER(read, MMAPDEMO_READ);
-COUNTER(write, MMAPDEMO_WRITE);
-COUNTER(cow, MMAPDEMO_COW);
-COUNTER(mkwrite, MMAPDEMO_MKWRITE);
-COUNTER(around, MMAPDEMO_AROUND);
-COUNTER(huge, MMAPDEMO_HUGE);
-COUNTER(major, MMAPDEMO_MAJOR);
-COUNTER(retry, MMAPDEMO_RETRY);
-COUNTER(vma_locked, MMAPDEMO_VMA_LOCKED);
-COUNTER(sigbus, MMAPDEMO_SIGBUS);
-COUNTER(oom, MMAPDEMO_OOM);
-COUNTER(hwpoison, MMAPDEMO_HWPOISON);
-COUNTER(injected, MMAPDEMO_INJECTED);
-COUNTER(total, MMAPDEMO_MAPPINGS);
+#define FAULTS(name, access)							\
+	static u64 name##_value(const struct mmapdemo_figures *figures)		\
+	{									\
+		return mmapdemo_figures_faults(figures, access);		\
+	}									\
+	COUNTER(name, name##_value)
+
+#define COUNT(name, number)							\
+	static u64 name##_value(const struct mmapdemo_figures *figures)		\
+	{									\
+		return figures->count[number];					\
+	}									\
+	COUNTER(name, name##_value)
+
+FAULTS(read, MMAPDEMO_READ);
+FAULTS(write, MMAPDEMO_WRITE);
+FAULTS(cow, MMAPDEMO_COW);
+FAULTS(mkwrite, MMAPDEMO_MKWRITE);
+COUNT(around, MMAPDEMO_AROUND);
+COUNT(huge, MMAPDEMO_HUGE);
+COUNT(major, MMAPDEMO_MAJOR);
+COUNTER(retry, mmapdemo_figures_retries);
+COUNTER(vma_locked, mmapdemo_figures_vma_locked);
+COUNT(sigbus, MMAPDEMO_SIGBUS);
+COUNT(oom, MMAPDEMO_OOM);
+COUNT(hwpoison, MMAPDEMO_HWPOISON);
+COUNT(injected, MMAPDEMO_INJECTED);
+COUNT(total, MMAPDEMO_MAPPINGS);
+
+static struct attribute *faults_attrs[] = {
+	&counter_read.attr.attr,
+	&counter_write.attr.attr,
+	&counter_cow.attr.attr,
+	&counter_mkwrite.attr.attr,
+	&counter_around.attr.attr,
+	&counter_huge.attr.attr,
+	&counter_major.attr.attr,
+	&counter_retry.attr.attr,
+	&counter_vma_locked.attr.attr,
+	&counter_sigbus.attr.attr,
+	&counter_oom.attr.attr,
+	&counter_hwpoison.attr.attr,
+	&counter_injected.attr.attr,
+	NULL
+};
 
 static ssize_t live_show(struct device *d, struct device_attribute *attr, char *buf)
 {
@@ -109,18 +149,20 @@ static DEVICE_ATTR_RO(live);
 
 static ssize_t latency_show(struct device *d, struct device_attribute *attr, char *buf)
 {
-	struct dev_ext_attribute *kind = container_of(attr, struct dev_ext_attribute, attr);
+	unsigned long access = (unsigned long)container_of(attr, struct dev_ext_attribute,
+							   attr)->var;
 	struct mmapdemo_figures *figures = snapshot(d);
-	const u64 *bucket;
 	int i, len = 0;
+	u64 calls;
 
 	if (!figures)
 		return -ENOMEM;
-	bucket = figures->latency[(unsigned long)kind->var];
-	for (i = 0; i < MMAPDEMO_BUCKETS; i++)
-		if (bucket[i])
+	for (i = 0; i < MMAPDEMO_BUCKETS; i++) {
+		calls = mmapdemo_figures_latency(figures, access, i);
+		if (calls)
 			len += sysfs_emit_at(buf, len, "%llu %llu\n", i ? 1ULL << i : 0ULL,
-					     bucket[i]);
+					     calls);
+	}
 	kfree(figures);
 	return len;
 }
@@ -143,23 +185,6 @@ static DEVICE_ATTR_RO(pages);
 
 /* Everything at once, so that the figures belong together. */
 
-static const char *const counter_names[MMAPDEMO_NR_COUNTERS] = {
-	[MMAPDEMO_READ]		= "faults/read",
-	[MMAPDEMO_WRITE]	= "faults/write",
-	[MMAPDEMO_COW]		= "faults/cow",
-	[MMAPDEMO_MKWRITE]	= "faults/mkwrite",
-	[MMAPDEMO_AROUND]	= "faults/around",
-	[MMAPDEMO_HUGE]		= "faults/huge",
-	[MMAPDEMO_MAJOR]	= "faults/major",
-	[MMAPDEMO_RETRY]	= "faults/retry",
-	[MMAPDEMO_VMA_LOCKED]	= "faults/vma_locked",
-	[MMAPDEMO_SIGBUS]	= "faults/sigbus",
-	[MMAPDEMO_OOM]		= "faults/oom",
-	[MMAPDEMO_HWPOISON]	= "faults/hwpoison",
-	[MMAPDEMO_INJECTED]	= "faults/injected",
-	[MMAPDEMO_MAPPINGS]	= "mappings/total",
-};
-
 static const char *const latency_names[MMAPDEMO_NR_ACCESS] = {
 	[MMAPDEMO_READ]		= "latency/read",
 	[MMAPDEMO_WRITE]	= "latency/write",
@@ -175,14 +200,16 @@ static ssize_t stat_show(struct device *d, struct device_attribute *attr, char *
 
 	if (!figures)
 		return -ENOMEM;
-	for (i = 0; i < MMAPDEMO_NR_COUNTERS; i++)
-		len += sysfs_emit_at(buf, len, "%s %llu\n", counter_names[i], figures->count[i]);
-	len += sysfs_emit_at(buf, len, "mappings/live %ld\n",
-			     atomic_long_read(&dev_of(d)->live));
+	for (i = 0; faults_attrs[i]; i++)
+		len += sysfs_emit_at(buf, len, "faults/%s %llu\n", faults_attrs[i]->name,
+				     value_of(faults_attrs[i], figures));
+	len += sysfs_emit_at(buf, len, "mappings/live %ld\nmappings/total %llu\n",
+			     atomic_long_read(&dev_of(d)->live), total_value(figures));
 	for (i = 0; i < MMAPDEMO_NR_ACCESS; i++) {
 		len += sysfs_emit_at(buf, len, "%s", latency_names[i]);
 		for (j = 0; j < MMAPDEMO_BUCKETS; j++)
-			len += sysfs_emit_at(buf, len, " %llu", figures->latency[i][j]);
+			len += sysfs_emit_at(buf, len, " %llu",
+					     mmapdemo_figures_latency(figures, i, j));
 		len += sysfs_emit_at(buf, len, "\n");
 	}
 	kfree(figures);
@@ -209,23 +236,6 @@ static umode_t device_visible(struct kobject *kobj, struct attribute *attr, int 
 static const struct attribute_group device_group = {
 	.attrs		= device_attrs,
 	.is_visible	= device_visible,
-};
-
-static struct attribute *faults_attrs[] = {
-	&counter_read.attr.attr,
-	&counter_write.attr.attr,
-	&counter_cow.attr.attr,
-	&counter_mkwrite.attr.attr,
-	&counter_around.attr.attr,
-	&counter_huge.attr.attr,
-	&counter_major.attr.attr,
-	&counter_retry.attr.attr,
-	&counter_vma_locked.attr.attr,
-	&counter_sigbus.attr.attr,
-	&counter_oom.attr.attr,
-	&counter_hwpoison.attr.attr,
-	&counter_injected.attr.attr,
-	NULL
 };
 
 static const struct attribute_group faults_group = {

@@ -121,7 +121,7 @@ static void tour_second_process(struct lab *lab)
 	lab_begin(lab, "pread() each page");
 	lab_pread(lab, 'a');
 	lab_end(lab, &(struct lab_expect){
-		.kernel = "filemap_read copies out of the same page cache: no msync, no fault",
+		.kernel = "the driver's read_iter copies out of the same page cache: no msync, no fault",
 	});
 	lab_fact(lab, "pages that hold them according to pread", lab_pread(lab, 'a'), n);
 }

@@ -9,7 +9,7 @@
  *
  * Life of a page:	(absent) -- read fault --> clean, zero
  *			(absent or clean) -- page_mkwrite or write() --> dirty
- *			dirty -- fsync(), msync(MS_SYNC) --> clean, held; mapped read-only
+ *			(dirty) -- fsync(), msync(MS_SYNC) --> clean, held; mapped read-only
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -20,6 +20,8 @@
 #define MMAPDEMO_CLOCK_SHIFT 16
 
 /* Nanoseconds a cycle << MMAPDEMO_CLOCK_SHIFT; set once, when the module is loaded. */
+
+/* In fault.c */
 extern u64 mmapdemo_clock_mult;
 
 static inline u64 mmapdemo_clock(void)

@@ -13,7 +13,7 @@
 #include <linux/pagemap.h>
 
 /* 7.1: pagevec.h has become folio_batch.h. */
-#if __has_include(<linux/folio_batch.h>)
+#ifdef HAVE_FOLIO_BATCH_H
 #include <linux/folio_batch.h>
 #else
 #include <linux/pagevec.h>
@@ -43,6 +43,7 @@ static inline struct folio *mmapdemo_folio_or_error(struct folio *folio)
 {
 	return folio ?: ERR_PTR(-ENOENT);
 }
+
 #define filemap_get_folio(mapping, index) \
 	mmapdemo_folio_or_error(filemap_get_folio(mapping, index))
 #define filemap_lock_folio(mapping, index) \
@@ -89,6 +90,7 @@ static inline struct folio *mmapdemo_alloc_folio(gfp_t gfp, unsigned int order)
 {
 	return filemap_alloc_folio(gfp, order);
 }
+
 #define filemap_alloc_folio(gfp, order, policy) mmapdemo_alloc_folio(gfp, order)
 #endif
 #endif

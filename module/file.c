@@ -24,6 +24,9 @@ static int mmapdemo_open_file(struct inode *inode, struct file *file)
 	struct mmapdemo_open *open;
 	int err;
 
+	/* 6.1 would ask the file behind whether it can, and then it would not happen. */
+	if (file->f_flags & O_DIRECT)
+		return -EINVAL;
 	open = kzalloc(sizeof(*open), GFP_KERNEL);
 	if (!open)
 		return -ENOMEM;
@@ -132,7 +135,8 @@ static int mmapdemo_mmap(struct file *file, struct vm_area_struct *vma)
 		err = -EOVERFLOW;
 	else
 		err = mmapdemo_mapping_create(file, vma);
-	trace_mmapdemo_mmap(dev_of(file), vma->vm_pgoff, vma->vm_start, MMAPDEMO_NO_ACCESS, err, 0);
+	trace_mmapdemo_mmap(dev_of(file), vma->vm_pgoff, vma->vm_start, MMAPDEMO_NO_ACCESS,
+			    (__force vm_fault_t)err, 0);
 	return err;
 }
 

@@ -15,6 +15,7 @@ static struct mmapdemo_spec spec = {
 	.backing = "ram",
 	.huge = true,
 };
+
 static struct mmapdemo_device *first;
 
 module_param_named(backing, spec.backing, charp, 0444);
@@ -57,3 +58,4 @@ module_exit(mmapdemo_exit);
 
 MODULE_DESCRIPTION("mmap-able character devices whose page faults can be watched");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

@@ -6,8 +6,8 @@
  *
  *	insmod		main.c, device.c	make a device over a backing and publish it
  *	open, read...	file.c			the device as a file of fixed size
- *	mmap		file.c -> fault.c	the backing sets the VMA up, the wrapper goes on top
- *	fault		fault.c -> backing	count, time and trace what the backing's handler does
+ *	mmap		file.c -> fault.c	the backing sets the VMA up, we go on top
+ *	fault		fault.c -> backing	count, time and trace the backing's handler
  *	page		backing_*.c		find or make the page, hand it over locked
  *	dirty		fault.c -> backing	page_mkwrite
  *	close		fault.c			the last VMA of a mapping lets the device go

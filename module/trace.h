@@ -33,7 +33,7 @@
  */
 DECLARE_EVENT_CLASS(mmapdemo_event,
 	TP_PROTO(const struct mmapdemo_device *dev, unsigned long pgoff, unsigned long address,
-		 unsigned int access, int result, u64 ns),
+		 unsigned int access, vm_fault_t result, u64 ns),
 	TP_ARGS(dev, pgoff, address, access, result, ns),
 	TP_STRUCT__entry(
 		__field(unsigned int,	device)
@@ -48,7 +48,7 @@ DECLARE_EVENT_CLASS(mmapdemo_event,
 		__entry->access = access;
 		__entry->pgoff = pgoff;
 		__entry->address = address;
-		__entry->result = result;
+		__entry->result = (__force int)result;
 		__entry->ns = ns;
 	),
 	TP_printk("device=%u pgoff=%lu address=0x%lx access=%s result=0x%x ns=%llu",
@@ -59,7 +59,8 @@ DECLARE_EVENT_CLASS(mmapdemo_event,
 #define MMAPDEMO_EVENT(name)							\
 DEFINE_EVENT(mmapdemo_event, name,						\
 	TP_PROTO(const struct mmapdemo_device *dev, unsigned long pgoff,	\
-		 unsigned long address, unsigned int access, int result, u64 ns),\
+		 unsigned long address, unsigned int access,			\
+		 vm_fault_t result, u64 ns),					\
 	TP_ARGS(dev, pgoff, address, access, result, ns))
 
 MMAPDEMO_EVENT(mmapdemo_mmap);

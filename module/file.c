@@ -18,15 +18,24 @@ static struct mmapdemo_device *dev_of(struct file *file)
 	return mmapdemo_open(file)->dev;
 }
 
+/*
+ * O_DIRECT would not happen: the pages are the device. 6.1 asks file->f_mapping, which may be
+ * that of a file on a file system that can, and lets it through at open and at F_SETFL.
+ */
+static int mmapdemo_check_flags(int flags)
+{
+	return flags & O_DIRECT ? -EINVAL : 0;
+}
+
 static int mmapdemo_open_file(struct inode *inode, struct file *file)
 {
 	struct mmapdemo_device *dev = container_of(inode->i_cdev, struct mmapdemo_device, cdev);
 	struct mmapdemo_open *open;
 	int err;
 
-	/* 6.1 would ask the file behind whether it can, and then it would not happen. */
-	if (file->f_flags & O_DIRECT)
-		return -EINVAL;
+	err = mmapdemo_check_flags(file->f_flags);
+	if (err)
+		return err;
 	open = kzalloc(sizeof(*open), GFP_KERNEL);
 	if (!open)
 		return -ENOMEM;
@@ -144,6 +153,7 @@ const struct file_operations mmapdemo_fops = {
 	.owner			= THIS_MODULE,
 	.open			= mmapdemo_open_file,
 	.release		= mmapdemo_release,
+	.check_flags		= mmapdemo_check_flags,
 	.llseek			= mmapdemo_llseek,
 	.read_iter		= mmapdemo_read_iter,
 	.write_iter		= mmapdemo_write_iter,

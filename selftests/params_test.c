@@ -90,9 +90,10 @@ static const char *make_swap(void)
 	if (!dir)
 		return why;
 	run("ln -s %s/swap %s/it", dir, work);
-	return run("(head -c 4194304 /dev/zero >%s/it && chmod 600 %s/it && mkswap %s/it && "
-		   "swapon %s/it) >/dev/null 2>&1", work, work, work, work) ?
-	       "swapon on ext4 fails" : NULL;
+	if (run("head -c 4194304 /dev/zero >%s/it && chmod 600 %s/it", work, work) ||
+	    run("(mkswap %s/it && swapon %s/it) >/dev/null 2>&1", work, work))
+		return "swapon on ext4 fails";
+	return NULL;
 }
 
 static void clean_up(void)

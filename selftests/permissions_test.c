@@ -276,7 +276,8 @@ static int load_without_override(void *arg)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	data[0].effective = data[0].permitted = 1U << CAP_SYS_MODULE;
+	data[0].permitted = 1U << CAP_SYS_MODULE;
+	data[0].effective = data[0].permitted;
 	if (syscall(SYS_capset, &header, data))
 		return 100;
 	return -module_load("backing=file path=%s", (const char *)arg);

@@ -16,6 +16,9 @@ VARIANT(device, ram_4k, RAM_4K);
 VARIANT(device, tmpfs, TMPFS);
 VARIANT(device, ext4, EXT4);
 
+#define FORMAT \
+	": mmapdemo_%31[^:]: device=%u pgoff=%lu address=%lx access=%15s result=%x ns=%llu"
+
 struct event {
 	char name[32];
 	unsigned int device;
@@ -53,8 +56,7 @@ static int stop_tracing(struct event events[MAX_EVENTS])
 		at = strstr(line, ": mmapdemo_");
 		if (!at || !strstr(line, me))
 			continue;
-		if (sscanf(at, ": mmapdemo_%31[^:]: device=%u pgoff=%lu address=%lx access=%15s "
-			   "result=%x ns=%llu", e->name, &e->device, &e->pgoff, &e->address,
+		if (sscanf(at, FORMAT, e->name, &e->device, &e->pgoff, &e->address,
 			   e->access, &e->result, &e->ns) == 7)
 			n++;
 	}

@@ -208,8 +208,9 @@ static void tour_mkwrite(struct lab *lab)
 	lab_begin(lab, "msync(MS_SYNC)");
 	lab_sync(lab);
 	lab_end(lab, &(struct lab_expect){
-		.kernel = lab->rearms ? "the driver's fsync; folio_mkclean write-protects every entry" :
-			  "the driver's fsync; tmpfs has nothing to write back and protects nothing",
+		.kernel = lab->rearms ?
+			  "the driver's fsync; folio_mkclean write-protects every entry" :
+			  "the driver's fsync; tmpfs writes nothing back and protects nothing",
 	});
 	fact_dirty(lab, 0);
 	store_after_sync(lab);

@@ -88,7 +88,7 @@ static int parse_stat(const char *text, struct mmapdemo_stat *stat)
 
 	memset(stat, 0, sizeof(*stat));
 	while (*text) {
-		len = strcspn(text, " \n");
+		len = strcspn(text, "\n ");
 		if (find_target(text, len, stat, &target)) {
 			if (parse_numbers(text + len, target.value, target.count))
 				return -EPROTO;

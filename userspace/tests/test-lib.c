@@ -13,7 +13,7 @@
 
 #include "mmapdemo-witness.h"
 
-static char root[] = "/tmp/mmapdemo-test-XXXXXX";
+static char root[32] = "/tmp/mmapdemo-test-XXXXXX";
 static int done, failed;
 
 static void ok(bool pass, const char *what)
@@ -151,7 +151,7 @@ static void test_identity(struct mmapdemo_dev *dev)
 	mmapdemo_close(file);
 	put("mmapdemo2/dev", "1:3\n");
 	ok(!mmapdemo_open("/dev/null", O_RDWR, &file) &&
-		   !strcmp(mmapdemo_name(file), "mmapdemo2") && mmapdemo_fd(file) >= 0,
+	   !strcmp(mmapdemo_name(file), "mmapdemo2") && mmapdemo_fd(file) >= 0,
 	   "found by the device number of a node");
 	mmapdemo_close(file);
 	mmapdemo_close(NULL);
@@ -187,7 +187,7 @@ static void test_parse(struct mmapdemo_dev *dev)
 	ok(!read_stat(dev, stat_text(huge, NULL, ""), &st) && counts_from(&st, huge),
 	   "numbers close to 2^64");
 	ok(!read_stat(dev, stat_text(5, NULL, "faults/new 1 2 x\nodd\n\n"), &st) &&
-		   counts_from(&st, 5),
+	   counts_from(&st, 5),
 	   "unknown lines are passed over");
 	ok(read_stat(dev, stat_text(5, "faults/mkwrite", ""), &st) == -EPROTO,
 	   "a missing counter: -EPROTO");

@@ -40,8 +40,8 @@ void mmapdemo_stats_free(struct mmapdemo_stats *stats)
 }
 
 /*
- * What came of a call is entered before the call and read after it: whoever sees the call
- * in a snapshot sees that too.
+ * What came of a call is entered before the call, on the same CPU, and read after it: whoever
+ * sees the call in a snapshot sees that too.
  */
 void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapdemo_access access,
 			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns)
@@ -49,6 +49,7 @@ void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapde
 	/* The page went away before it was made writable: the core comes again. */
 	if (access == MMAPDEMO_MKWRITE && (result & VM_FAULT_NOPAGE))
 		return;
+	preempt_disable();
 	if (result & VM_FAULT_MAJOR)
 		this_cpu_inc(cpu->figures.count[MMAPDEMO_MAJOR]);
 	if (result & VM_FAULT_SIGBUS)
@@ -59,21 +60,31 @@ void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapde
 		this_cpu_inc(cpu->figures.count[MMAPDEMO_HWPOISON]);
 	if (result & VM_FAULT_RETRY)
 		outcome = MMAPDEMO_AGAIN;
+	smp_wmb();	/* pairs with smp_rmb() in sum_cpus() */
 	this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
+	preempt_enable();
+}
+
+static void add(u64 *sum, const u64 *one, size_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < size / sizeof(u64); i++)
+		sum[i] += READ_ONCE(one[i]);
 }
 
 static void sum_cpus(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum)
 {
-	const u64 *one;
-	unsigned int i;
+	const struct mmapdemo_figures *one;
 	int cpu;
 
 	memset(sum, 0, sizeof(*sum));
 	/* A CPU that went offline keeps what it counted. */
 	for_each_possible_cpu(cpu) {
-		one = (const u64 *)&per_cpu_ptr(stats->cpu, cpu)->figures;
-		for (i = 0; i < NR_FIGURES; i++)
-			((u64 *)sum)[i] += READ_ONCE(one[i]);
+		one = &per_cpu_ptr(stats->cpu, cpu)->figures;
+		add(sum->calls[0][0], one->calls[0][0], sizeof(one->calls));
+		smp_rmb();	/* pairs with smp_wmb() in mmapdemo_stats_unusual() */
+		add(sum->count, one->count, sizeof(one->count));
 	}
 }
 

@@ -81,6 +81,9 @@ enum mmapdemo_counter {
  * @MMAPDEMO_LATENCY_COW: of those in "faults/cow"
  * @MMAPDEMO_LATENCY_MKWRITE: of those in "faults/mkwrite"
  * @MMAPDEMO_NR_LATENCIES: how many this header knows
+ *
+ * Attempts that the kernel makes again ("faults/retry") are in them too, because those are
+ * the ones that waited: read, write and cow together hold faults/read + write + cow + retry.
  */
 enum mmapdemo_latency {
 	MMAPDEMO_LATENCY_READ,

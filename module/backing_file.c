@@ -11,12 +11,15 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/file.h>
-#include <linux/fsnotify.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
+#include <linux/shmem_fs.h>
+#include <linux/splice.h>
 #include <linux/uio.h>
+
+#include <uapi/linux/fcntl.h>
 
 #include "mmapdemo.h"
 
@@ -75,6 +78,10 @@ static int check_file(struct file *file, const char *name)
 	}
 	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC) {
 		pr_err("path=%s is on hugetlbfs, whose pages cannot be passed through\n", name);
+		return -EINVAL;
+	}
+	if (inode->i_sb->s_magic == CODA_SUPER_MAGIC) {
+		pr_err("path=%s is on coda, which wraps vm_operations as we do\n", name);
 		return -EINVAL;
 	}
 	if (IS_SWAPFILE(inode)) {
@@ -162,11 +169,23 @@ static bool is_noexec(const struct file *file)
 	return (mnt->mnt_flags & MNT_NOEXEC) || (mnt->mnt_sb->s_iflags & SB_I_NOEXEC);
 }
 
+/* From 6.7 on the core asks for seals itself, and it asks the file that it was given, ours. */
+static bool refuses_writers(struct file *file)
+{
+	return shmem_mapping(file->f_mapping) &&
+	       (SHMEM_I(file_inode(file))->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+}
+
 static int file_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct file *lower = lower_of(file);
 	int err;
 
+	if ((vma->vm_flags & VM_SHARED) && refuses_writers(lower)) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EPERM;
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
 	if (is_noexec(lower)) {
 		if (vma->vm_flags & VM_EXEC)
 			return -EPERM;
@@ -198,10 +217,8 @@ static ssize_t file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	ssize_t ret;
 
 	lower_iocb(&lower, iocb);
-	ret = lower.ki_filp->f_op->read_iter(&lower, to);
+	ret = vfs_iocb_iter_read(lower.ki_filp, &lower, to);
 	iocb->ki_pos = lower.ki_pos;
-	if (ret > 0)
-		fsnotify_access(lower.ki_filp);
 	return ret;
 }
 
@@ -211,25 +228,15 @@ static ssize_t file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	ssize_t ret;
 
 	lower_iocb(&lower, iocb);
-	if (!lower.ki_filp->f_op->write_iter)
-		return -EINVAL;
-	file_start_write(lower.ki_filp);
-	ret = lower.ki_filp->f_op->write_iter(&lower, from);
-	file_end_write(lower.ki_filp);
+	ret = vfs_iocb_iter_write(lower.ki_filp, &lower, from);
 	iocb->ki_pos = lower.ki_pos;
-	if (ret > 0)
-		fsnotify_modify(lower.ki_filp);
 	return ret;
 }
 
 static ssize_t file_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
 				size_t len, unsigned int flags)
 {
-	struct file *lower = lower_of(file);
-
-	if (!lower->f_op->splice_read)
-		return -EINVAL;
-	return lower->f_op->splice_read(lower, pos, pipe, len, flags);
+	return vfs_splice_read(lower_of(file), pos, pipe, len, flags);
 }
 
 static loff_t file_seek(struct file *file, loff_t offset, int whence)

@@ -14,6 +14,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/ctype.h>
+#include <linux/file.h>
 #include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
@@ -77,11 +78,13 @@ static struct folio *add_folio(struct address_space *mapping, pgoff_t index,
  */
 static struct folio *make_folio(struct address_space *mapping, pgoff_t index, bool huge)
 {
+	loff_t start = (loff_t)ALIGN_DOWN(index, HPAGE_PMD_NR) << PAGE_SHIFT;
 	struct folio *folio;
 
 	do {
 		folio = ERR_PTR(-ENOMEM);
-		if (huge)
+		/* Asked first: it is 2 MiB that would be zeroed for nothing. */
+		if (huge && !filemap_range_has_page(mapping, start, start + HPAGE_PMD_SIZE - 1))
 			folio = add_folio(mapping, ALIGN_DOWN(index, HPAGE_PMD_NR),
 					  HPAGE_PMD_ORDER, GFP_TRANSHUGE_LIGHT);
 		if (IS_ERR(folio))
@@ -146,18 +149,38 @@ static const struct vm_operations_struct ram_vm_ops = {
 	.page_mkwrite	= ram_page_mkwrite,
 };
 
+/*
+ * Each mapping gets a file of its own, opened as the given one was. With one file for both
+ * the core would merge two mappings that touch, and then it calls mmap for the second and no
+ * close (6.12), or no mmap either.
+ */
 static int ram_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	loff_t size = mmapdemo_size(mmapdemo_open(file)->dev);
+	struct file *own;
 
 	if (vma->vm_pgoff >= size >> PAGE_SHIFT)
 		return -ENXIO;
 	/* Data, which anybody who may open the node writes: nothing to be run. */
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
+	own = dentry_open(&file->f_path, file->f_flags & (O_ACCMODE | O_SYNC), file->f_cred);
+	if (IS_ERR(own))
+		return PTR_ERR(own);
+	vma_set_file(vma, own);
+	fput(own);
 	vm_flags_clear(vma, VM_MAYEXEC);
 	vma->vm_ops = &ram_vm_ops;
 	return 0;
+}
+
+/* Nothing of a page whose memory has failed. */
+static ssize_t copy_from_folio(struct folio *folio, pgoff_t index, size_t offset, size_t want,
+			       struct iov_iter *to)
+{
+	struct page *page = folio_file_page(folio, index);
+
+	return PageHWPoison(page) ? -EIO : copy_page_to_iter(page, offset, want, to);
 }
 
 /*
@@ -168,8 +191,8 @@ static ssize_t ram_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct address_space *mapping = iocb->ki_filp->f_mapping;
 	loff_t size = i_size_read(mapping->host);
-	size_t want, copied;
-	ssize_t done = 0;
+	ssize_t copied, done = 0;
+	size_t want;
 
 	while (iov_iter_count(to) && iocb->ki_pos < size) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
@@ -181,13 +204,14 @@ static ssize_t ram_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		if (IS_ERR(folio)) {
 			copied = iov_iter_zero(want, to);
 		} else {
-			copied = copy_page_to_iter(folio_file_page(folio, index), offset, want,
-						   to);
+			copied = copy_from_folio(folio, index, offset, want, to);
 			folio_put(folio);
 		}
+		if (copied < 0)
+			return done ?: copied;
 		iocb->ki_pos += copied;
 		done += copied;
-		if (copied < want)
+		if ((size_t)copied < want)
 			return done ?: -EFAULT;
 		cond_resched();
 	}

@@ -32,9 +32,59 @@ static inline int vfs_mmap(struct file *file, struct vm_area_struct *vma)
 }
 #endif
 
+#ifndef CONFIG_TRANSPARENT_HUGEPAGE
+#error mmapdemo needs a kernel with CONFIG_TRANSPARENT_HUGEPAGE
+#endif
+
+/* 6.8: vfs_iocb_iter_write() keeps a freeze out itself; backing-file.h came with that. */
+#ifndef HAVE_BACKING_FILE_H
+static inline ssize_t mmapdemo_iocb_iter_write(struct file *file, struct kiocb *iocb,
+					       struct iov_iter *from)
+{
+	ssize_t ret;
+
+	file_start_write(file);
+	ret = vfs_iocb_iter_write(file, iocb, from);
+	file_end_write(file);
+	return ret;
+}
+
+#define vfs_iocb_iter_write mmapdemo_iocb_iter_write
+#endif
+
+/* 6.9: a VMA may be asked whether huge pages are off for it; 6.18: and for what. */
+#if defined(HAVE_VMA_THP_DISABLED_FOR)
+#define mmapdemo_thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags, true)
+#elif defined(HAVE_VMA_THP_DISABLED)
+#define mmapdemo_thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags)
+#else
+#define mmapdemo_thp_disabled(vma) false
+#endif
+
+/* 6.6, 6.7: the time stamps of an inode are read through functions. */
+#ifndef HAVE_INODE_GET_CTIME
+#define inode_get_ctime(inode) ((inode)->i_ctime)
+#endif
+#ifndef HAVE_INODE_GET_MTIME
+#define inode_get_mtime(inode) ((inode)->i_mtime)
+#endif
+
+/* 6.13: a bit of the ctime says that somebody has asked for it, and the next differs. */
+#ifdef HAVE_CTIME_QUERIED
+#define mmapdemo_ctime_raw(inode) READ_ONCE((inode)->i_ctime_nsec)
+#else
+#define mmapdemo_ctime_raw(inode) 0
+#endif
+
 /* 6.5: ITER_PIPE is gone and with it the splice that went through read_iter. */
 #ifndef HAVE_COPY_SPLICE_READ
 #define copy_splice_read generic_file_splice_read
+
+static inline ssize_t vfs_splice_read(struct file *in, loff_t *pos, struct pipe_inode_info *pipe,
+				      size_t len, unsigned int flags)
+{
+	return in->f_op->splice_read ? in->f_op->splice_read(in, pos, pipe, len, flags) : -EINVAL;
+}
 #endif
 
 /* 6.4: a folio that is not there is an ERR_PTR and no longer NULL (fgf_t came in 6.6). */

@@ -16,6 +16,7 @@ static const struct mmapdemo_backing *const backings[] = {
 };
 
 static dev_t first_devt;
+static const struct attribute_group **dirty_groups;
 static struct class mmapdemo_class = { .name = MMAPDEMO_CLASS };
 
 #define MAX_DEVICES 256
@@ -42,7 +43,9 @@ static int init_backings(void)
 	return 0;
 }
 
-int mmapdemo_devices_init(const struct attribute_group **groups)
+/* @groups are what every device shows in sysfs, @dirty those that know what is dirty. */
+int mmapdemo_devices_init(const struct attribute_group **groups,
+			  const struct attribute_group **dirty)
 {
 	int err;
 
@@ -53,6 +56,7 @@ int mmapdemo_devices_init(const struct attribute_group **groups)
 	if (err)
 		goto err_backings;
 	mmapdemo_class.dev_groups = groups;
+	dirty_groups = dirty;
 	err = class_register(&mmapdemo_class);
 	if (err)
 		goto err_region;
@@ -117,6 +121,8 @@ static struct mmapdemo_device *device_alloc(const struct mmapdemo_backing *backi
 	dev->dev.class = &mmapdemo_class;
 	dev->dev.devt = first_devt;
 	dev->dev.release = device_free;
+	if (backing->dirty)
+		dev->dev.groups = dirty_groups;
 	return dev;
 }
 

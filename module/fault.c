@@ -11,6 +11,7 @@
  *	                                every other operation  the backing's, as it was
  */
 #include <linux/file.h>
+#include <linux/iversion.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 
@@ -32,7 +33,7 @@ u64 mmapdemo_clock_mult;
  * @file: the file that was mapped. For a file device vma->vm_file is the file behind it,
  *	and without this reference nothing would hold the device and the module.
  * @vmas: VMAs that point to @ops
- * @touched: jiffies of the last time stamp by plain_page_mkwrite()
+ * @stamp: what stamp() last left in the file's inode
  */
 struct mmapdemo_mapping {
 	struct vm_operations_struct ops;
@@ -42,7 +43,12 @@ struct mmapdemo_mapping {
 	struct mmapdemo_device *dev;
 	struct file *file;
 	refcount_t vmas;
-	unsigned long touched;
+	struct {
+		unsigned long jiffies;
+		struct timespec64 mtime;
+		u64 version;
+		u32 ctime_raw;
+	} stamp;
 };
 
 static struct mmapdemo_mapping *mapping_of(const struct vm_area_struct *vma)
@@ -84,8 +90,9 @@ static enum mmapdemo_access access_of(const struct vm_fault *vmf)
 }
 
 /*
- * Will the core map the folio that this fault hands over with one PMD? These are its own
- * conditions, asked before it comes to them.
+ * Does this fault hand over a folio that the core can map with one PMD? Its own conditions,
+ * asked before it comes to them. Two faults may do so at a time, and then it maps one of
+ * the two.
  */
 static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, vm_fault_t result)
 {
@@ -94,7 +101,8 @@ static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, v
 		return false;
 	return access != MMAPDEMO_COW && PageTransCompound(vmf->page) &&
 	       folio_order(page_folio(vmf->page)) == HPAGE_PMD_ORDER &&
-	       thp_vma_suitable_order(vmf->vma, vmf->address, HPAGE_PMD_ORDER);
+	       thp_vma_suitable_order(vmf->vma, vmf->address, HPAGE_PMD_ORDER) &&
+	       !mmapdemo_thp_disabled(vmf->vma);
 }
 
 /*
@@ -162,8 +170,8 @@ static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t
 }
 
 /*
- * page_mkwrite and pfn_mkwrite. The core clears FAULT_FLAG_ALLOW_RETRY for them, so the VMA
- * stays locked.
+ * page_mkwrite and pfn_mkwrite keep the lock of their VMA: for the first the core clears
+ * FAULT_FLAG_ALLOW_RETRY, of the second (DAX) none gives it up.
  */
 static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 					  vm_fault_t (*inner)(struct vm_fault *vmf))
@@ -191,26 +199,50 @@ static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 }
 
 /*
- * The inner page_mkwrite of a backing that has none, a tmpfs file say: what the core would
- * have done itself, the time stamp. The clock that stamps files moves with jiffies, so once
- * a jiffy is enough. The core locks the page and asks whether it still is the file's,
- * because this does not say VM_FAULT_LOCKED.
+ * Would file_update_time() find nothing to do? So it is in the jiffy in which it last ran,
+ * with which the clock of time stamps moves, as long as nobody has set the time since or has
+ * asked for it (or for the version) and expects the next change to show.
  */
-static vm_fault_t plain_page_mkwrite(struct vm_fault *vmf)
+static bool stamp_stands(const struct mmapdemo_mapping *m, const struct inode *inode)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
-	unsigned long now = jiffies;
+	struct timespec64 mtime = inode_get_mtime(inode);
 
-	if (READ_ONCE(m->touched) != now) {
-		file_update_time(vmf->vma->vm_file);
-		WRITE_ONCE(m->touched, now);
-	}
-	return 0;
+	return m->stamp.jiffies == jiffies && timespec64_equal(&m->stamp.mtime, &mtime) &&
+	       m->stamp.ctime_raw == mmapdemo_ctime_raw(inode) &&
+	       m->stamp.version == inode_peek_iversion_raw(inode);
 }
 
+/* The two times are the same after it, unless somebody has set one: then do not rely on it. */
+static void stamp(struct mmapdemo_mapping *m, struct file *file)
+{
+	const struct inode *inode = file_inode(file);
+	unsigned long now = jiffies;
+	struct timespec64 ctime;
+
+	file_update_time(file);
+	m->stamp.mtime = inode_get_mtime(inode);
+	m->stamp.ctime_raw = mmapdemo_ctime_raw(inode);
+	m->stamp.version = inode_peek_iversion_raw(inode);
+	ctime = inode_get_ctime(inode);
+	m->stamp.jiffies = timespec64_equal(&m->stamp.mtime, &ctime) ? now : now - 1;
+}
+
+/*
+ * For a backing that has no page_mkwrite, a tmpfs file say: what the core would have done
+ * itself, the time stamp. The core then locks the page and asks whether it still is the
+ * file's, because this does not say VM_FAULT_LOCKED. No handler of the backing ran: 0 ns.
+ */
 static vm_fault_t mapping_plain_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, plain_page_mkwrite);
+	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct file *file = vmf->vma->vm_file;
+
+	if (!stamp_stands(m, file_inode(file)))
+		stamp(m, file);
+	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, 0, 0);
+	if (trace_mmapdemo_mkwrite_enabled())
+		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, 0, 0);
+	return 0;
 }
 
 /* Put the outer layer over what the backing installed; what is not overridden is kept. */
@@ -256,7 +288,7 @@ int mmapdemo_mapping_create(struct file *file, struct vm_area_struct *vma)
 	m->cpu = dev->stats.cpu;
 	m->dev = dev;
 	m->file = get_file(file);
-	m->touched = jiffies - 1;
+	m->stamp.jiffies = jiffies - 1;
 	refcount_set(&m->vmas, 1);
 	wrap(m, vma);
 	atomic_long_inc(&dev->live);

@@ -4,8 +4,11 @@
  *
  * The rules of the ends are here; what is between them is the backing's.
  */
+#include <linux/fadvise.h>
 #include <linux/file.h>
+#include <linux/magic.h>
 #include <linux/module.h>
+#include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
@@ -27,6 +30,16 @@ static int mmapdemo_check_flags(int flags)
 	return flags & O_DIRECT ? -EINVAL : 0;
 }
 
+/*
+ * fcntl(F_GET_SEALS) takes any file with a shmem mapping for one of shmem and looks for the
+ * seals in its inode, which here is the node's. In devtmpfs or tmpfs that is one of shmem's,
+ * without seals; a node made elsewhere would be read, and written, as what it is not.
+ */
+static bool is_misread(const struct mmapdemo_device *dev, const struct inode *node)
+{
+	return shmem_mapping(dev->inode->i_mapping) && node->i_sb->s_magic != TMPFS_MAGIC;
+}
+
 static int mmapdemo_open_file(struct inode *inode, struct file *file)
 {
 	struct mmapdemo_device *dev = container_of(inode->i_cdev, struct mmapdemo_device, cdev);
@@ -36,6 +49,8 @@ static int mmapdemo_open_file(struct inode *inode, struct file *file)
 	err = mmapdemo_check_flags(file->f_flags);
 	if (err)
 		return err;
+	if (is_misread(dev, inode))
+		return -ENXIO;
 	open = kzalloc(sizeof(*open), GFP_KERNEL);
 	if (!open)
 		return -ENOMEM;
@@ -48,9 +63,9 @@ static int mmapdemo_open_file(struct inode *inode, struct file *file)
 		}
 	}
 	/*
-	 * The core keeps a shared mapping in file->f_mapping's tree, counts writable ones
-	 * there (a memfd's seals depend on that) and advises it. The write error mark goes
-	 * with the mapping.
+	 * The core keeps a shared mapping in file->f_mapping's tree and counts the writable
+	 * ones there while it makes them, so that a memfd is not sealed meanwhile. The write
+	 * error mark goes with the mapping.
 	 */
 	file->f_mapping = dev->inode->i_mapping;
 	file->f_wb_err = filemap_sample_wb_err(file->f_mapping);
@@ -91,6 +106,10 @@ static ssize_t mmapdemo_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return dev->backing->read_iter(iocb, to);
 }
 
+/*
+ * The device never grows the file behind it, except when somebody else truncates that file
+ * after its size was looked at here; only the file's own lock could prevent it.
+ */
 static ssize_t mmapdemo_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct mmapdemo_device *dev = dev_of(iocb->ki_filp);
@@ -128,6 +147,18 @@ static int mmapdemo_fsync(struct file *file, loff_t start, loff_t end, int datas
 	return dev_of(file)->backing->fsync(file, start, end, datasync);
 }
 
+/*
+ * Not left to the core: with file->f_mapping it would hand our file to the readahead of
+ * another file system, and faults read ahead by the lower file's advice.
+ */
+static int mmapdemo_fadvise(struct file *file, loff_t offset, loff_t len, int advice)
+{
+	struct file *lower = mmapdemo_open(file)->lower;
+
+	return lower ? vfs_fadvise(lower, offset, len, advice) :
+		       generic_fadvise(file, offset, len, advice);
+}
+
 static unsigned long mmapdemo_get_unmapped_area(struct file *file, unsigned long addr,
 						unsigned long len, unsigned long pgoff,
 						unsigned long flags)
@@ -160,6 +191,7 @@ const struct file_operations mmapdemo_fops = {
 	.splice_read		= mmapdemo_splice_read,
 	.splice_write		= iter_file_splice_write,
 	.fsync			= mmapdemo_fsync,
+	.fadvise		= mmapdemo_fadvise,
 	.get_unmapped_area	= mmapdemo_get_unmapped_area,
 	.mmap			= mmapdemo_mmap,
 };

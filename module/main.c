@@ -32,7 +32,7 @@ static int __init mmapdemo_init(void)
 	int err;
 
 	mmapdemo_clock_init();
-	err = mmapdemo_devices_init(mmapdemo_groups);
+	err = mmapdemo_devices_init(mmapdemo_groups, mmapdemo_dirty_groups);
 	if (err)
 		return err;
 	first = mmapdemo_device_create(&spec);

@@ -98,9 +98,11 @@ static inline unsigned int mmapdemo_index(const struct mmapdemo_device *dev)
 
 /* In sysfs.c */
 extern const struct attribute_group *mmapdemo_groups[];
+extern const struct attribute_group *mmapdemo_dirty_groups[];
 
 /* In device.c */
-int mmapdemo_devices_init(const struct attribute_group **groups);
+int mmapdemo_devices_init(const struct attribute_group **groups,
+			  const struct attribute_group **dirty_groups);
 void mmapdemo_devices_exit(void);
 struct mmapdemo_device *mmapdemo_device_create(const struct mmapdemo_spec *spec);
 void mmapdemo_device_delete(struct mmapdemo_device *dev);

@@ -5,7 +5,8 @@
  * A device is a row of pages. Open its node (/dev/mmapdemo, mode 0600 unless a
  * udev rule says otherwise) and read(), write(), splice(), lseek() or mmap() it
  * as a file of fixed size: reading at the end gives 0, writing at the end fails
- * with ENOSPC, what crosses the end is short, SEEK_END is the size, SEEK_DATA
+ * with ENOSPC, what crosses the end is short (unless somebody truncates the file
+ * behind at that very moment: then a write may extend it again), SEEK_END is the size, SEEK_DATA
  * and SEEK_HOLE tell which pages exist. A mapping may be longer than the device;
  * an access past the end of the device is a SIGBUS (BUS_ADRERR). fsync() and
  * msync(MS_SYNC) write-protect the pages of the range again, so that the next

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What was once broken: each of these failed before it was mended. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+DEVICE_FIXTURE(device);
+RAM_VARIANTS(device);
+FILE_VARIANTS(device);
+
+DEVICE_FIXTURE(file);
+FILE_VARIANTS(file);
+
+DEVICE_FIXTURE(huge);
+VARIANT(huge, ram_huge, RAM_HUGE);
+
+/* The core merges neighbours of one file: then one was never closed, or never counted. */
+TEST_F(device, neighbours_are_two_mappings)
+{
+	size_t half = self->dev.size / 2;
+	char *p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, munmap(p, self->dev.size));
+	mark();
+	ASSERT_EQ(p, mmap(p, half, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, self->dev.fd, 0));
+	ASSERT_EQ(p + half, mmap(p + half, half, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				 self->dev.fd, half));
+	EXPECT_STREQ("total=2 live=2", moved());
+	ASSERT_EQ(0, munmap(p, self->dev.size));
+	EXPECT_STREQ("live=-2", moved());
+}
+
+/* A jiffy in which the file was stamped is not over for a time that was set in it. */
+TEST_F(file, store_after_utimens)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	struct stat st;
+	char *p;
+
+	p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	for (size_t i = 0; i + 1 < self->dev.pages && i < 60; i += 2) {
+		p[i * PAGE_SIZE] = 1;
+		ASSERT_EQ(0, futimens(self->dev.file, old));
+		p[(i + 1) * PAGE_SIZE] = 1;
+		ASSERT_EQ(0, fstat(self->dev.file, &st));
+		ASSERT_NE(1000, st.st_mtime);
+	}
+}
+
+static long long vmstat(const char *prefix)
+{
+	FILE *file = fopen("/proc/vmstat", "r");
+	long long value, sum = 0;
+	char name[64];
+
+	while (file && fscanf(file, "%63s %lld", name, &value) == 2)
+		if (!strncmp(name, prefix, strlen(prefix)))
+			sum += value;
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+/* A page that exists in each 2 MiB: no fault may make 2 MiB only to throw them away. */
+TEST_F(huge, one_page_does_not_cost_512)
+{
+	const size_t size = 2 * HUGE_SIZE;
+	long long pages;
+	char *p;
+
+	ASSERT_LE(size, self->dev.size);
+	ASSERT_TRUE(writes(self->dev.fd, 0, 1, 1));
+	ASSERT_TRUE(writes(self->dev.fd, HUGE_SIZE, 1, 1));
+	p = map(self->dev.fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	pages = vmstat("pgalloc_");
+	store(p, size / PAGE_SIZE, 2);
+	EXPECT_LT(vmstat("pgalloc_") - pages, 4 * (long long)(size / PAGE_SIZE));
+}
+
+/* Kilobytes of this process that are mapped by whole PMDs of a file. */
+static long huge_mapped(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "r");
+	char line[200];
+	long kb = -1;
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "FilePmdMapped: %ld", &kb) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return kb;
+}
+
+TEST_F(device, huge_is_what_is_mapped_huge)
+{
+	struct figures before, after;
+	char *p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, madvise(p, self->dev.size, MADV_NOHUGEPAGE));
+	ASSERT_EQ(0, huge_mapped());
+	ASSERT_EQ(0, figures(&before));
+	store(p, self->dev.pages, 1);
+	ASSERT_EQ(0, figures(&after));
+	EXPECT_EQ(huge_mapped() * 1024 / (long)HUGE_SIZE,
+		  after.count[HUGE] - before.count[HUGE]);
+}
+
+/* A file system's readahead was given the device's file, and took it for one of its own. */
+TEST(advice_goes_to_the_file)
+{
+	struct statfs fs;
+	int fd;
+
+	ASSERT_EQ(0, statfs("/usr/bin/env", &fs));
+	if (fs.f_type != 0x65735546)
+		SKIP(return, "/usr is not on FUSE, as it is under selftests/vm/run");
+	ASSERT_EQ(0, module_load("backing=file path=/usr/bin/env"));
+	fd = open(NODE, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write_file("/proc/sys/vm/drop_caches", "1"));
+	EXPECT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+	EXPECT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
+	close(fd);
+	EXPECT_EQ(0, module_unload());
+}
+
+FIXTURE(sealed)
+{
+	int memfd;
+};
+
+FIXTURE_SETUP(sealed)
+{
+	self->memfd = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	ASSERT_LE(0, self->memfd);
+	ASSERT_EQ(0, ftruncate(self->memfd, 4 * PAGE_SIZE));
+	ASSERT_EQ(0, module_load("backing=file path=/proc/%d/fd/%d", getpid(), self->memfd));
+}
+
+FIXTURE_TEARDOWN(sealed)
+{
+	EXPECT_EQ(0, module_unload());
+}
+
+TEST_F(sealed, future_write)
+{
+	int fd = open(NODE, O_RDWR | O_CLOEXEC);
+	char *p;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fcntl(self->memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	EXPECT_EQ(EPERM, errno);
+	p = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-1, mprotect(p, PAGE_SIZE, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(EACCES, errno);
+	munmap(p, PAGE_SIZE);
+	close(fd);
+}
+
+/* fcntl(F_GET_SEALS) read the inode of a node outside of tmpfs as one of tmpfs. */
+TEST_F(sealed, node_elsewhere)
+{
+	char why[160], path[256];
+	struct stat st;
+	const char *dir = fs_dir("ext4", why);
+
+	if (!dir)
+		SKIP(return, "%s", why);
+	ASSERT_EQ(0, stat(NODE, &st));
+	snprintf(path, sizeof(path), "%s/node", dir);
+	ASSERT_EQ(0, mknod(path, S_IFCHR | 0600, st.st_rdev));
+	EXPECT_EQ(-1, open(path, O_RDWR | O_CLOEXEC));
+	EXPECT_EQ(ENXIO, errno);
+	EXPECT_EQ(0, unlink(path));
+}
+
+TEST_HARNESS_MAIN

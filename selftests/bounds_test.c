@@ -149,7 +149,8 @@ TEST_F(file, ragged_end)
 	p = map(self->dev.fd, 8 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(size, lseek(self->dev.fd, 0, SEEK_END));
-	memset(buf, 'x', 60);
+	memset(buf, '8', 60);
+	buf[49] = '9';
 	EXPECT_EQ(50, pwrite(self->dev.fd, buf, 60, size - 50));
 	EXPECT_EQ(50, pread(self->dev.fd, buf, 200, size - 50));
 	EXPECT_EQ(0, pread(self->dev.fd, buf, 200, size));

@@ -53,13 +53,16 @@ static inline ssize_t mmapdemo_iocb_iter_write(struct file *file, struct kiocb *
 #endif
 
 /* 6.9: a VMA may be asked whether huge pages are off for it; 6.18: and for what. */
+static inline bool mmapdemo_thp_disabled(struct vm_area_struct *vma)
+{
 #if defined(HAVE_VMA_THP_DISABLED_FOR)
-#define mmapdemo_thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags, true)
+	return vma_thp_disabled(vma, vma->vm_flags, true);
 #elif defined(HAVE_VMA_THP_DISABLED)
-#define mmapdemo_thp_disabled(vma) vma_thp_disabled(vma, (vma)->vm_flags)
+	return vma_thp_disabled(vma, vma->vm_flags);
 #else
-#define mmapdemo_thp_disabled(vma) false
+	return false;
 #endif
+}
 
 /* 6.6, 6.7: the time stamps of an inode are read through functions. */
 #ifndef HAVE_INODE_GET_CTIME

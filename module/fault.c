@@ -44,7 +44,7 @@ struct mmapdemo_mapping {
 	struct file *file;
 	refcount_t vmas;
 	struct {
-		unsigned long jiffies;
+		unsigned long tick;
 		struct timespec64 mtime;
 		u64 version;
 		u32 ctime_raw;
@@ -206,8 +206,9 @@ static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 static bool stamp_stands(const struct mmapdemo_mapping *m, const struct inode *inode)
 {
 	struct timespec64 mtime = inode_get_mtime(inode);
+	unsigned long now = jiffies;
 
-	return m->stamp.jiffies == jiffies && timespec64_equal(&m->stamp.mtime, &mtime) &&
+	return m->stamp.tick == now && timespec64_equal(&m->stamp.mtime, &mtime) &&
 	       m->stamp.ctime_raw == mmapdemo_ctime_raw(inode) &&
 	       m->stamp.version == inode_peek_iversion_raw(inode);
 }
@@ -224,7 +225,7 @@ static void stamp(struct mmapdemo_mapping *m, struct file *file)
 	m->stamp.ctime_raw = mmapdemo_ctime_raw(inode);
 	m->stamp.version = inode_peek_iversion_raw(inode);
 	ctime = inode_get_ctime(inode);
-	m->stamp.jiffies = timespec64_equal(&m->stamp.mtime, &ctime) ? now : now - 1;
+	m->stamp.tick = timespec64_equal(&m->stamp.mtime, &ctime) ? now : now - 1;
 }
 
 /*
@@ -288,7 +289,7 @@ int mmapdemo_mapping_create(struct file *file, struct vm_area_struct *vma)
 	m->cpu = dev->stats.cpu;
 	m->dev = dev;
 	m->file = get_file(file);
-	m->stamp.jiffies = jiffies - 1;
+	m->stamp.tick = jiffies - 1;
 	refcount_set(&m->vmas, 1);
 	wrap(m, vma);
 	atomic_long_inc(&dev->live);

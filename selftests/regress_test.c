@@ -32,7 +32,8 @@ TEST_F(device, neighbours_are_two_mappings)
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_EQ(0, munmap(p, self->dev.size));
 	mark();
-	ASSERT_EQ(p, mmap(p, half, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, self->dev.fd, 0));
+	ASSERT_EQ(p, mmap(p, half, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			  self->dev.fd, 0));
 	ASSERT_EQ(p + half, mmap(p + half, half, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 				 self->dev.fd, half));
 	EXPECT_STREQ("total=2 live=2", moved());

@@ -27,19 +27,20 @@ u64 mmapdemo_clock_mult;
  * struct mmapdemo_mapping - one mmap() call and what fork, split and mremap made of it
  * @ops: what the VMAs point to
  * @inner: a copy of what the backing installed, one load nearer to the fault path
- * @installed: what the backing installed, for the VMA to go back to
  * @cpu: the device's figures, likewise
+ * @installed: what the backing installed, for the VMA to go back to
  * @dev: the device; @file keeps it
  * @file: the file that was mapped. For a file device vma->vm_file is the file behind it,
  *	and without this reference nothing would hold the device and the module.
  * @vmas: VMAs that point to @ops
- * @stamp: what stamp() last left in the file's inode
+ * @stamp: what stamp() last left in the file's inode. Unlocked: should two CPUs mix theirs
+ *	while a third sets the time, the next jiffy puts it right.
  */
 struct mmapdemo_mapping {
 	struct vm_operations_struct ops;
 	struct vm_operations_struct inner;
-	const struct vm_operations_struct *installed;
 	struct mmapdemo_stats_cpu __percpu *cpu;
+	const struct vm_operations_struct *installed;
 	struct mmapdemo_device *dev;
 	struct file *file;
 	refcount_t vmas;

@@ -102,8 +102,7 @@ bool adds_up(const struct figures *figures);
  * Every counter that moved since the last mark() or moved(), by how much: "read=2 around=1",
  * in the order of enum counter, without vma_locked, and for a device over a file without
  * retry: an access comes again whenever a worker of the file system has the folio locked.
- * If the histograms do not add up, or a
- * kernel without VMA locks counts one, it says so.
+ * If the histograms do not add up, or a kernel without VMA locks counts one, it says so.
  */
 void mark(void);
 const char *moved(void);

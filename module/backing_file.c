@@ -169,7 +169,7 @@ static bool is_noexec(const struct file *file)
 	return (mnt->mnt_flags & MNT_NOEXEC) || (mnt->mnt_sb->s_iflags & SB_I_NOEXEC);
 }
 
-/* From 6.7 on the core asks for seals itself, and it asks the file that it was given, ours. */
+/* The core of 6.12 and 7.2 asks for seals itself, and it asks the file that it was given, ours. */
 static bool refuses_writers(struct file *file)
 {
 	return shmem_mapping(file->f_mapping) &&

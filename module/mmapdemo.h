@@ -18,7 +18,9 @@
  * Lifetimes. A struct file of the device holds the device and the module. A mapping holds
  * the file it was made from, so what is open or mapped can neither be freed nor unloaded,
  * and the last step of letting go, fput(), is completed by the core and not by code that
- * it may unload.
+ * it may unload. A fault that gave up the lock of its VMA holds nothing: it is counted in
+ * and out (stats.h), the device is freed when none is inside, and unloading waits until
+ * each task was seen outside of our text (device.c).
  */
 #ifndef MMAPDEMO_H
 #define MMAPDEMO_H

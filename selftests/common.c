@@ -424,6 +424,14 @@ bool has_vma_locks(void)
 
 /* Processes and files */
 
+unsigned long rounds(unsigned long stock)
+{
+	bool debug = !access("/sys/kernel/debug/kmemleak", F_OK) ||
+		     !access("/sys/kernel/debug/kcsan", F_OK);
+
+	return debug && stock ? (stock + 15) / 16 : stock;
+}
+
 int reap(pid_t pid)
 {
 	int status;

@@ -113,6 +113,12 @@ long long moved_vma_locked(void);
 /* Does this kernel handle faults on files under the lock of the VMA alone? From 6.7 on. */
 bool has_vma_locks(void);
 
+/*
+ * How many rounds, of those that a stock kernel does: a debug kernel (KASAN, KCSAN) is many
+ * times slower and sees more in each of them, so it does one in 16, at least one.
+ */
+unsigned long rounds(unsigned long stock);
+
 /* Wait for a child: its exit status, or -1 if it did not exit. */
 int reap(pid_t pid);
 /* Run fn(arg) in a child: what it returned, or -1. */

@@ -25,6 +25,18 @@ check:
 	selftests/vm/setup check
 	selftests/check/all
 
+# The kernel tests on the debug kernel, and which lines of the module they ran.
+coverage:
+	selftests/vm/setup check
+	$(MAKE) -s selftests
+	selftests/check/coverage
+
+# Too slow for every check: the tests in which several tasks meet.
+check-kcsan:
+	selftests/vm/setup check
+	$(MAKE) -s selftests
+	selftests/check/kcsan
+
 userspace:
 	$(MAKE) -C userspace VERSION=$(VERSION) PREFIX=$(PREFIX)
 
@@ -54,7 +66,9 @@ clean:
 
 help:
 	@echo 'make demo             watch a device take page faults: in a virtual machine, with Linux 6.12'
-	@echo 'make check            all tests, on Linux 6.1, 6.12 and 7.2'
+	@echo 'make check            all tests, on Linux 6.1, 6.12 and 7.2, and on a debug kernel'
+	@echo 'make coverage         the kernel tests on the debug kernel, and which lines of the module they ran'
+	@echo 'make check-kcsan      the concurrent tests on a kernel that looks for data races'
 	@echo
 	@echo 'make                  the library, the command, and the module if the running kernel has headers'
 	@echo 'make userspace        the library and the command'
@@ -65,4 +79,4 @@ help:
 	@echo 'make dkms-source      puts the module where "dkms install mmapdemo/$(VERSION)" finds it'
 	@echo 'make clean            removes build/, into which all of this builds'
 
-.PHONY: all demo check userspace selftests modules modules_install module-sources install dkms-source clean help
+.PHONY: all demo check coverage check-kcsan userspace selftests modules modules_install module-sources install dkms-source clean help

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A system call, or an access, with its first allocation failed, then with its second, until
+ * none is left to fail: each time it says so cleanly and leaves nothing behind, or does
+ * without. The kernel fails copies from and to user memory in the same way (EFAULT).
+ *
+ * Needs fault injection (CONFIG_FAULT_INJECTION and its parts): selftests/vm/run -k debug. What
+ * leaked all the same is found by kmemleak at the end of that run.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+#define FAIL_NTH	"/proc/thread-self/fail-nth"
+#define DEBUGFS		"/sys/kernel/debug/"
+
+static const char *const faults[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
+#define NR_FAULTS (sizeof(faults) / sizeof(*faults))
+
+static void set(const char *fault, const char *name, unsigned long value)
+{
+	char path[96], text[32];
+
+	snprintf(path, sizeof(path), DEBUGFS "%s/%s", fault, name);
+	snprintf(text, sizeof(text), "%#lx", value);
+	write_file(path, text);
+}
+
+/* From where to where a function of the kernel reaches: the list is in order of addresses. */
+static void find_function(const char *name, unsigned long *start, unsigned long *end)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	unsigned long address;
+	char symbol[128];
+
+	*start = 0;
+	*end = 0;
+	while (file && !*end && fscanf(file, "%lx %*c %127s%*[^\n]", &address, symbol) == 2) {
+		if (!strcmp(symbol, name))
+			*start = address;
+		else if (*start && address > *start)
+			*end = address;
+	}
+	if (file)
+		fclose(file);
+}
+
+/*
+ * Allocations that may sleep are to fail too, and without a report of each. Not those of the
+ * tracing core for the events of a module that is loaded: it goes on without, and warns.
+ */
+static void prepare(void)
+{
+	unsigned long start, end;
+
+	find_function("event_create_dir", &start, &end);
+	for (size_t i = 0; i < NR_FAULTS; i++) {
+		set(faults[i], "ignore-gfp-wait", 0);
+		set(faults[i], "ignore-gfp-highmem", 0);
+		set(faults[i], "min-order", 0);
+		set(faults[i], "verbose", 0);
+		set(faults[i], "reject-start", start);
+		set(faults[i], "reject-end", end);
+	}
+}
+
+/* Only what is called from that function. */
+static void only_in(const char *function)
+{
+	unsigned long start, end;
+
+	find_function(function, &start, &end);
+	for (size_t i = 0; i < NR_FAULTS; i++) {
+		set(faults[i], "require-start", start);
+		set(faults[i], "require-end", end);
+	}
+}
+
+static void everywhere(void)
+{
+	for (size_t i = 0; i < NR_FAULTS; i++) {
+		set(faults[i], "require-start", 0);
+		set(faults[i], "require-end", -1UL);
+	}
+}
+
+/* From here on the nth allocation of this thread fails. */
+static void arm(int fd, unsigned int nth)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", nth);
+	if (pwrite(fd, text, strlen(text), 0) < 0)
+		abort();
+}
+
+/* Did it fail? Disarming copies from us, which may be what fails. */
+static bool disarm(int fd)
+{
+	char text[16] = "";
+	unsigned long left;
+
+	while (pread(fd, text, sizeof(text) - 1, 0) < 0)
+		if (errno != EFAULT)
+			abort();
+	left = strtoul(text, NULL, 10);
+	while (pwrite(fd, "0", 1, 0) < 0)
+		if (errno != EFAULT)
+			abort();
+	return !left;
+}
+
+static long refs(void)
+{
+	char text[32];
+
+	return read_file("/sys/module/mmapdemo/refcnt", text, sizeof(text)) > 0 ? atol(text) : -1;
+}
+
+/* Nobody else may have a part of it. */
+static bool named_in(const char *path)
+{
+	static char text[65536];
+
+	return read_file(path, text, sizeof(text)) < 0 || strstr(text, "mmapdemo");
+}
+
+static bool is_clean(int err)
+{
+	return !err || err == -ENOMEM || err == -EFAULT;
+}
+
+/* Loading */
+
+FIXTURE(load)
+{
+	struct device dev;
+	int nth;
+};
+
+FIXTURE_VARIANT(load)
+{
+	enum backing backing;
+};
+
+VARIANT(load, ram, RAM_HUGE);
+VARIANT(load, ext4, EXT4);
+
+FIXTURE_SETUP(load)
+{
+	int err;
+
+	self->nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	if (self->nth < 0)
+		SKIP(return, "this kernel has no fault injection");
+	prepare();
+	err = device_up(&self->dev, variant->backing);
+	if (err > 0)
+		SKIP(return, "%s", self->dev.why);
+	ASSERT_EQ(0, err);
+	close(self->dev.fd);
+	ASSERT_EQ(0, module_unload());
+}
+
+FIXTURE_TEARDOWN_PARENT(load)
+{
+	everywhere();
+	device_down(&self->dev);
+	EXPECT_FALSE(module_loaded());
+}
+
+static int load_module(const struct device *dev)
+{
+	return is_ram(dev) ? module_load("size=%zu", dev->size) :
+			     module_load("backing=file path=%s", dev->path);
+}
+
+/* A load takes a tenth of a second there and has hundreds of allocations, few of them ours. */
+TEST_F_TIMEOUT(load, insmod, 300)
+{
+	unsigned int nth = 0, failed = 0;
+	bool hit;
+	int err;
+
+	/* What comes before our init is the same for every backing. */
+	if (!is_ram(&self->dev))
+		only_in("do_init_module");
+	do {
+		arm(self->nth, ++nth);
+		err = load_module(&self->dev);
+		hit = disarm(self->nth);
+		if (!err) {
+			ASSERT_EQ(0, module_unload());
+		} else {
+			failed++;
+			EXPECT_TRUE(hit && is_clean(err)) {
+				TH_LOG("allocation %u: %s", nth, strerror(-err));
+			}
+		}
+		ASSERT_FALSE(module_loaded());
+		ASSERT_FALSE(named_in("/proc/devices"));
+		ASSERT_FALSE(named_in("/proc/filesystems"));
+	} while (hit);
+	everywhere();
+	TH_LOG("%u allocations, %u of them needed", nth - 1, failed);
+	EXPECT_EQ(0, err);
+	EXPECT_GT(failed, 20);
+}
+
+/* What is done with a device */
+
+FIXTURE(device)
+{
+	struct device dev;
+	int nth;
+	char *map;
+};
+
+FIXTURE_VARIANT(device)
+{
+	enum backing backing;
+};
+
+RAM_VARIANTS(device);
+VARIANT(device, ext4, EXT4);
+VARIANT(device, tmpfs, TMPFS);
+
+FIXTURE_SETUP(device)
+{
+	int err;
+
+	self->nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	if (self->nth < 0)
+		SKIP(return, "this kernel has no fault injection");
+	prepare();
+	err = device_up(&self->dev, variant->backing);
+	if (err > 0)
+		SKIP(return, "%s", self->dev.why);
+	ASSERT_EQ(0, err);
+	self->map = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	ASSERT_NE(MAP_FAILED, self->map);
+}
+
+FIXTURE_TEARDOWN_PARENT(device)
+{
+	if (!self->dev.size)
+		return;
+	EXPECT_EQ(0, device_down(&self->dev));
+	EXPECT_FALSE(module_loaded());
+}
+
+/* One thing to do, each time from the same state and, if it works, back to it: 0 or -errno. */
+typedef int (*op_t)(struct device *dev, char *map);
+
+static int op_open(struct device *dev, char *map)
+{
+	int fd = open(NODE, O_RDWR | O_CLOEXEC);
+
+	(void)dev;
+	(void)map;
+	return fd < 0 ? -errno : close(fd);
+}
+
+static int op_mmap(struct device *dev, char *map, int flags)
+{
+	char *p = mmap(NULL, dev->size, PROT_READ | PROT_WRITE, flags, dev->fd, 0);
+
+	(void)map;
+	if (p == MAP_FAILED)
+		return -errno;
+	while (munmap(p, dev->size))
+		if (errno != ENOMEM)
+			return -errno;
+	return 0;
+}
+
+static int op_mmap_shared(struct device *dev, char *map)
+{
+	return op_mmap(dev, map, MAP_SHARED);
+}
+
+static int op_mmap_private(struct device *dev, char *map)
+{
+	return op_mmap(dev, map, MAP_PRIVATE);
+}
+
+/* The rest of the mapping stays: two VMAs, until it is whole again. */
+static int op_protect_middle(struct device *dev, char *map)
+{
+	(void)dev;
+	if (mprotect(map + PAGE_SIZE, PAGE_SIZE, PROT_READ))
+		return -errno;
+	while (mprotect(map + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE))
+		if (errno != ENOMEM)
+			return -errno;
+	return 0;
+}
+
+static int op_fork(struct device *dev, char *map)
+{
+	pid_t pid = fork();
+
+	(void)dev;
+	(void)map;
+	if (!pid)
+		_exit(0);
+	return pid < 0 ? -errno : reap(pid);
+}
+
+static int op_duplicate(struct device *dev, char *map)
+{
+	char *p = mremap(map, 0, dev->size, MREMAP_MAYMOVE);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	while (munmap(p, dev->size))
+		if (errno != ENOMEM)
+			return -errno;
+	return 0;
+}
+
+static int op_read(struct device *dev, char *map)
+{
+	char page[PAGE_SIZE];
+	ssize_t n = pread(dev->fd, page, sizeof(page), PAGE_SIZE);
+
+	if (n < 0)
+		return -errno;
+	return memcmp(page, map + PAGE_SIZE, n) ? -EILSEQ : 0;
+}
+
+static int op_write(struct device *dev, char *map)
+{
+	char page[PAGE_SIZE];
+
+	memcpy(page, map + PAGE_SIZE, sizeof(page));
+	return pwrite(dev->fd, page, sizeof(page), PAGE_SIZE) < 0 ? -errno : 0;
+}
+
+static int op_splice(struct device *dev, char *map)
+{
+	loff_t offset = 0;
+	int pipes[2];
+	ssize_t n;
+
+	(void)map;
+	if (pipe2(pipes, O_CLOEXEC))
+		return -errno;
+	n = splice(dev->fd, &offset, pipes[1], NULL, PAGE_SIZE, 0);
+	n = n < 0 ? -errno : 0;
+	close(pipes[0]);
+	close(pipes[1]);
+	return n;
+}
+
+static int op_msync(struct device *dev, char *map)
+{
+	*(volatile char *)map = *(volatile char *)map;
+	return msync(map, dev->size, MS_SYNC) ? -errno : 0;
+}
+
+static int op_sysfs(struct device *dev, char *map)
+{
+	static const char *const files[] = { "stat", "faults/read", "latency/read", "path" };
+	char text[PAGE_SIZE];
+	ssize_t n;
+
+	(void)map;
+	for (size_t i = 0; i < (is_ram(dev) ? 3 : 4); i++) {
+		char path[96];
+
+		snprintf(path, sizeof(path), SYSFS "%s", files[i]);
+		n = read_file(path, text, sizeof(text));
+		if (n < 0)
+			return n;
+	}
+	n = write_file(SYSFS "reset", "1");
+	return n < 0 ? n : 0;
+}
+
+/*
+ * File systems that write to a disk may say EIO for what they could not get; opening may run out
+ * of files, forking out of processes.
+ */
+static bool may_say(op_t op, int err)
+{
+	if (is_clean(err))
+		return true;
+	return (op == op_msync && err == -EIO) || (op == op_open && err == -ENFILE) ||
+	       (op == op_splice && err == -ENFILE) || (op == op_fork && err == -EAGAIN);
+}
+
+TEST_F(device, calls)
+{
+	static const struct {
+		const char *name;
+		op_t op;
+	} calls[] = {
+		{ "open", op_open }, { "mmap shared", op_mmap_shared },
+		{ "mmap private", op_mmap_private }, { "mprotect", op_protect_middle },
+		{ "fork", op_fork }, { "mremap", op_duplicate }, { "read", op_read },
+		{ "write", op_write }, { "splice", op_splice }, { "msync", op_msync },
+		{ "sysfs", op_sysfs },
+	};
+	struct figures now;
+
+	ASSERT_EQ(0, fill(&self->dev));
+	load(self->map, self->dev.pages);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		unsigned int nth = 0, failed = 0;
+		long before = refs();
+		bool hit;
+		int err;
+
+		do {
+			arm(self->nth, ++nth);
+			err = calls[i].op(&self->dev, self->map);
+			hit = disarm(self->nth);
+			failed += err != 0;
+			EXPECT_TRUE(!err || (hit && may_say(calls[i].op, err))) {
+				TH_LOG("%s, allocation %u: %s", calls[i].name, nth, strerror(-err));
+			}
+		} while (hit && nth < 10000);
+		TH_LOG("%s: %u allocations, %u of them needed", calls[i].name, nth - 1, failed);
+		EXPECT_EQ(0, err);
+		EXPECT_GT(nth, 1);
+		EXPECT_EQ(before, refs());
+		ASSERT_EQ(0, figures(&now));
+		EXPECT_EQ(1, now.count[LIVE]);
+		EXPECT_TRUE(holds(self->map, self->dev.pages, TAG));
+	}
+}
+
+/*
+ * An access has no way to fail for want of memory: it faults again until it is served. Every
+ * attempt that failed in the handler is counted, as a fault and under "oom".
+ */
+TEST_F(device, accesses)
+{
+	static const enum counter kinds[] = { READ, WRITE, COW };
+	struct device *dev = &self->dev;
+	size_t step = 16 * PAGE_SIZE;
+	struct figures now;
+
+	for (int kind = 0; kind < 3; kind++) {
+		unsigned int nth = 0;
+		char *p = self->map;
+		bool hit;
+
+		if (kinds[kind] == COW)
+			p = map(dev->fd, dev->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+		ASSERT_NE(MAP_FAILED, p);
+		do {
+			volatile uint64_t *word = (void *)(p + nth * step % dev->size);
+
+			ASSERT_EQ(0, madvise(p, dev->size, MADV_DONTNEED));
+			posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
+			write_file(SYSFS "reset", "1");
+			arm(self->nth, ++nth);
+			if (kinds[kind] == READ)
+				(void)*word;
+			else
+				*word = nth;
+			hit = disarm(self->nth);
+			if (kinds[kind] != READ)
+				EXPECT_EQ(nth, *word);
+			ASSERT_EQ(0, figures(&now));
+			EXPECT_EQ(1, now.count[kinds[kind]] + now.count[AROUND] - now.count[OOM]);
+			EXPECT_EQ(0, now.count[SIGBUSES]);
+			EXPECT_TRUE(adds_up(&now));
+		} while (hit);
+		TH_LOG("%s: %u allocations", counter_files[kinds[kind]], nth - 1);
+		EXPECT_GT(nth, 1);
+	}
+}
+
+TEST_HARNESS_MAIN

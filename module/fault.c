@@ -173,9 +173,11 @@ static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t
 /*
  * page_mkwrite and pfn_mkwrite keep the lock of their VMA: for the first the core clears
  * FAULT_FLAG_ALLOW_RETRY, of the second (DAX) none gives it up.
+ * @success: what the result may say of a call that has done its work
  */
 static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
-					  vm_fault_t (*inner)(struct vm_fault *vmf))
+					  vm_fault_t (*inner)(struct vm_fault *vmf),
+					  vm_fault_t success)
 {
 	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
 	u64 ns, start = mmapdemo_clock();
@@ -183,20 +185,22 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 
 	ret = inner(vmf);
 	ns = mmapdemo_clock_since(start);
-	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, ret, ns);
+	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, ret & ~success, ns);
 	if (trace_mmapdemo_mkwrite_enabled())
 		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, ret, ns);
 	return ret;
 }
 
+/* VM_FAULT_NOPAGE: there is no such page any more, and the access comes again. */
 static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, mapping_of(vmf->vma)->inner.page_mkwrite);
+	return mkwrite(vmf, mapping_of(vmf->vma)->inner.page_mkwrite, 0);
 }
 
+/* VM_FAULT_NOPAGE: it has made the page table entry writable itself. */
 static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, mapping_of(vmf->vma)->inner.pfn_mkwrite);
+	return mkwrite(vmf, mapping_of(vmf->vma)->inner.pfn_mkwrite, VM_FAULT_NOPAGE);
 }
 
 /*

@@ -9,6 +9,7 @@
 #ifndef MMAPDEMO_TESTS_COMMON_H
 #define MMAPDEMO_TESTS_COMMON_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +20,9 @@
 #define PAGE_SIZE	4096UL
 #define HUGE_SIZE	(2UL << 20)
 #define BUCKETS		40
+
+/* What a system call says, -errno instead of -1, so that one comparison says all. */
+#define RC(call) ({ long rc_ = (call); rc_ < 0 ? -errno : rc_; })
 
 enum backing { RAM_4K, RAM_HUGE, EXT4, TMPFS, MEMFD, XFS, BTRFS };
 

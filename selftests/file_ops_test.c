@@ -15,9 +15,6 @@ DEVICE_FIXTURE(device);
 RAM_VARIANTS(device);
 FILE_VARIANTS(device);
 
-/* -errno instead of -1, so that one comparison says all. */
-#define RC(call) ({ ssize_t rc = (call); rc < 0 ? -errno : rc; })
-
 TEST_F(device, ends)
 {
 	off_t size = self->dev.size;
@@ -150,31 +147,6 @@ TEST_F(device, sendfile)
 	EXPECT_EQ(8 * PAGE_SIZE, RC(lseek(self->dev.fd, 8 * PAGE_SIZE, SEEK_SET)));
 	EXPECT_EQ(PAGE_SIZE, RC(sendfile(self->dev.fd, out, NULL, PAGE_SIZE)));
 	EXPECT_TRUE(reads(self->dev.fd, 8 * PAGE_SIZE, 1, TAG + 1));
-}
-
-/* The buffer is the very page, mapped or yet to be faulted in. */
-TEST_F(device, own_mapping_as_buffer)
-{
-	size_t size = self->dev.size;
-	int fd = self->dev.fd;
-	char *p;
-
-	ASSERT_EQ(0, fill(&self->dev));
-	p = map(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(PAGE_SIZE, RC(pread(fd, p, PAGE_SIZE, 0)));
-	EXPECT_EQ(PAGE_SIZE, RC(pwrite(fd, p + PAGE_SIZE, PAGE_SIZE, PAGE_SIZE)));
-	EXPECT_TRUE(holds(p, self->dev.pages, TAG));
-	EXPECT_EQ(PAGE_SIZE, RC(pread(fd, p, PAGE_SIZE, 0)));
-	EXPECT_EQ(PAGE_SIZE, RC(pwrite(fd, p, PAGE_SIZE, 0)));
-	EXPECT_TRUE(holds(p, self->dev.pages, TAG));
-	EXPECT_EQ(0, madvise(p, size, MADV_DONTNEED));
-	EXPECT_EQ(PAGE_SIZE, RC(pwrite(fd, p + 2 * PAGE_SIZE, PAGE_SIZE, 0)));
-	EXPECT_EQ(PAGE_SIZE, RC(pread(fd, p + 3 * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE)));
-	EXPECT_TRUE(holds(p, 1, TAG + 2));
-	EXPECT_TRUE(holds(p + 3 * PAGE_SIZE, 1, TAG + 1));
-	/* Onto itself, moved by half a page. */
-	EXPECT_EQ(PAGE_SIZE, RC(pread(fd, p + size / 2, PAGE_SIZE, size / 2 + 2048)));
 }
 
 TEST_F(device, bad_buffers)

@@ -72,27 +72,6 @@ TEST_F(device, mapping_starts_past_the_end)
 	EXPECT_TRUE(holds(p, 1, 0x100));
 }
 
-TEST_F(device, far_offsets)
-{
-	const off_t far = 1ULL << 62, last = 0x7ffffffffffff000;
-
-	mark();
-	EXPECT_EQ(MAP_FAILED, map(self->dev.fd, PAGE_SIZE, PROT_READ, MAP_SHARED, last));
-	EXPECT_EQ(EOVERFLOW, errno);
-	EXPECT_EQ(MAP_FAILED, map(self->dev.fd, 2 * PAGE_SIZE, PROT_READ, MAP_SHARED, last));
-	EXPECT_EQ(EOVERFLOW, errno);
-	EXPECT_EQ(MAP_FAILED, map(self->dev.fd, PAGE_SIZE, PROT_READ, MAP_SHARED, -PAGE_SIZE));
-	EXPECT_EQ(EOVERFLOW, errno);
-	EXPECT_EQ(MAP_FAILED, map(self->dev.fd, PAGE_SIZE, PROT_READ, MAP_SHARED, 1));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_STREQ("", moved());
-	if (is_ram(&self->dev)) {
-		EXPECT_EQ(MAP_FAILED, map(self->dev.fd, PAGE_SIZE, PROT_READ, MAP_SHARED, far));
-		EXPECT_EQ(ENXIO, errno);
-	}
-	EXPECT_TRUE(reads(self->dev.fd, 0, 1, is_ram(&self->dev) ? 0 : TAG));
-}
-
 /* The kernel takes the fault on behalf of the caller: an error, no signal. */
 TEST_F(device, system_calls_get_efault)
 {
@@ -116,23 +95,6 @@ TEST_F(device, system_calls_get_efault)
 	EXPECT_EQ(after.count[SIGBUSES] - before.count[SIGBUSES],
 		  after.count[READ] - before.count[READ] +
 		  after.count[WRITE] - before.count[WRITE]);
-}
-
-TEST_F(device, grown_past_the_end)
-{
-	size_t n = self->dev.pages, size = self->dev.size;
-	char *p = map(self->dev.fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-
-	ASSERT_NE(MAP_FAILED, p);
-	store(p, n, 0x100);
-	mark();
-	p = mremap(p, size, 2 * size, MREMAP_MAYMOVE);
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_TRUE(holds(p, n, 0x100));
-	moved();
-	EXPECT_EQ(SIGBUS, trap_load(p + size));
-	EXPECT_EQ(SIGBUS, trap_store(p + 2 * size - 1));
-	EXPECT_STREQ("read=1 write=1 sigbus=2", moved());
 }
 
 DEVICE_FIXTURE(file);

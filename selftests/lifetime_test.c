@@ -113,64 +113,6 @@ TEST_F(device, split)
 	EXPECT_TRUE(reads(self->dev.fd, 4 * page, 6, 0x204));
 }
 
-/* Moved with its page table: nothing is faulted in again. */
-TEST_F(device, moved)
-{
-	size_t size = self->dev.size, n = self->dev.pages;
-	char *p = shared_mapping(&self->dev), *q;
-
-	ASSERT_NE(MAP_FAILED, p);
-	q = map(-1, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
-	ASSERT_NE(MAP_FAILED, q);
-	store(p, n, 0x100);
-	mark();
-	p = mremap(p, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, q);
-	ASSERT_EQ(q, p);
-	EXPECT_TRUE(holds(p, n, 0x100));
-	store(p, n, 0x200);
-	EXPECT_STREQ("", moved());
-	EXPECT_EQ(1, live());
-	/* Shrunk, and grown again. */
-	p = mremap(p, size, size / 2, 0);
-	ASSERT_NE(MAP_FAILED, p);
-	p = mremap(p, size / 2, size, MREMAP_MAYMOVE);
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_TRUE(holds(p, n, 0x200));
-	EXPECT_EQ(1, live());
-	munmap(p, size);
-	EXPECT_EQ(0, live());
-}
-
-/* mremap() of length 0 gives a second view; DONTUNMAP leaves the first one, empty. */
-TEST_F(device, duplicated)
-{
-	size_t size = self->dev.size, n = self->dev.pages;
-	char *p = shared_mapping(&self->dev), *q, *r;
-
-	ASSERT_NE(MAP_FAILED, p);
-	store(p, n, 0x100);
-	mark();
-	q = mremap(p, 0, size, MREMAP_MAYMOVE);
-	ASSERT_NE(MAP_FAILED, q);
-	EXPECT_STREQ("", moved());
-	EXPECT_TRUE(holds(q, n, 0x100));
-	store(q, n, 0x200);
-	EXPECT_TRUE(holds(p, n, 0x200));
-	/* The C library hands on an address only with MREMAP_FIXED, the kernel looks at it. */
-	r = (char *)syscall(SYS_mremap, p, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
-	ASSERT_NE(MAP_FAILED, r);
-	EXPECT_TRUE(holds(r, n, 0x200));
-	EXPECT_TRUE(holds(p, n, 0x200));
-	EXPECT_EQ(1, live());
-	munmap(p, size);
-	munmap(q, size);
-	EXPECT_EQ(1, live());
-	store(r, n, 0x300);
-	EXPECT_TRUE(reads(self->dev.fd, 0, n, 0x300));
-	munmap(r, size);
-	EXPECT_EQ(0, live());
-}
-
 TEST_F(device, closed_before_unmapped)
 {
 	size_t size = self->dev.size, n = self->dev.pages;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Mappings through fork, split, move, close and exit; and what keeps the module loaded. */
+/* Mappings through fork, split, move, close and exit. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -199,53 +197,6 @@ TEST_F(device, mapped_over)
 	ASSERT_EQ(p, mmap(p, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	EXPECT_STREQ("live=-1", moved());
 	EXPECT_TRUE(holds(p, 1, 0));
-}
-
-TEST_F(device, in_use_while_open_or_mapped)
-{
-	size_t size = self->dev.size;
-	int second = open(NODE, O_RDONLY);
-	char *p = shared_mapping(&self->dev);
-
-	ASSERT_NE(MAP_FAILED, p);
-	EXPECT_EQ(-EWOULDBLOCK, module_unload());
-	close(second);
-	close(self->dev.fd);
-	/* Mapped only, for a file device by a VMA that belongs to another file. */
-	EXPECT_EQ(-EWOULDBLOCK, module_unload());
-	store(p, 10, 0x100);
-	munmap(p, size / 2);
-	EXPECT_EQ(-EWOULDBLOCK, module_unload());
-	EXPECT_TRUE(module_loaded());
-	munmap(p, size);
-	EXPECT_EQ(0, module_unload());
-	EXPECT_FALSE(module_loaded());
-	ASSERT_EQ(0, module_load("size=4K"));
-}
-
-/* The file goes to another process in a message, and the sender closes its own. */
-TEST_F(device, sent_to_another_process)
-{
-	char room[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0, *p;
-	struct iovec vec = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = room,
-			      .msg_controllen = sizeof(room) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-	int pair[2], fd;
-
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
-	*cmsg = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-	memcpy(CMSG_DATA(cmsg), &self->dev.fd, sizeof(int));
-	ASSERT_EQ(1, sendmsg(pair[0], &msg, 0));
-	close(self->dev.fd);
-	/* In flight, and in nobody's table. */
-	EXPECT_EQ(-EWOULDBLOCK, module_unload());
-	ASSERT_EQ(1, recvmsg(pair[1], &msg, 0));
-	memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
-	p = map(fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-	ASSERT_NE(MAP_FAILED, p);
-	store(p, 10, 0x100);
-	EXPECT_TRUE(reads(fd, 0, 10, 0x100));
 }
 
 /* Loading and unloading leaves nothing of the device behind, data neither. */

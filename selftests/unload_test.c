@@ -1,0 +1,660 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What keeps the module loaded, each alone; what does not; and that it goes once that is gone. */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+DEVICE_FIXTURE(device);
+RAM_VARIANTS(device);
+VARIANT(device, ext4, EXT4);
+VARIANT(device, tmpfs, TMPFS);
+
+static char *shared_mapping(struct device *dev)
+{
+	return map(dev->fd, dev->size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+}
+
+/* Another one in its place, which the fixture unloads. */
+#define EXPECT_UNLOADED(err) do {						\
+	ASSERT_EQ(0, err);							\
+	EXPECT_FALSE(module_loaded());						\
+	ASSERT_EQ(0, module_load("size=4K"));					\
+} while (0)
+
+/* What was let go may be put by a worker of the kernel, a little later. */
+static int unload_soon(void)
+{
+	int err = module_unload();
+
+	for (int i = 0; i < 1000 && err == -EWOULDBLOCK; i++) {
+		usleep(10000);
+		err = module_unload();
+	}
+	return err;
+}
+
+TEST_F(device, in_use_while_open_or_mapped)
+{
+	size_t size = self->dev.size;
+	int second = open(NODE, O_RDONLY);
+	char *p = shared_mapping(&self->dev);
+
+	ASSERT_NE(MAP_FAILED, p);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	close(second);
+	close(self->dev.fd);
+	/* Mapped only, for a file device by a VMA that belongs to another file. */
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	store(p, 10, 0x100);
+	munmap(p, size / 2);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	EXPECT_TRUE(module_loaded());
+	munmap(p, size);
+	EXPECT_EQ(0, module_unload());
+	EXPECT_FALSE(module_loaded());
+	ASSERT_EQ(0, module_load("size=4K"));
+}
+
+/* A message with a file in it, and none taken out: 0 or -errno. */
+static int send_fd(int socket, int fd)
+{
+	char room[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
+	struct iovec vec = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = room,
+			      .msg_controllen = sizeof(room) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	*cmsg = (struct cmsghdr){ CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	return sendmsg(socket, &msg, 0) == 1 ? 0 : -errno;
+}
+
+static int receive_fd(int socket)
+{
+	char room[CMSG_SPACE(sizeof(int))] = { 0 }, byte;
+	struct iovec vec = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &vec, .msg_iovlen = 1, .msg_control = room,
+			      .msg_controllen = sizeof(room) };
+	int fd;
+
+	if (recvmsg(socket, &msg, 0) != 1)
+		return -errno;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	return fd;
+}
+
+/* The file goes to another process in a message, and the sender closes its own. */
+TEST_F(device, sent_to_another_process)
+{
+	int pair[2], fd;
+	char *p;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	ASSERT_EQ(0, send_fd(pair[0], self->dev.fd));
+	close(self->dev.fd);
+	/* In flight, and in nobody's table. */
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	fd = receive_fd(pair[1]);
+	ASSERT_LE(0, fd);
+	p = map(fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	store(p, 10, 0x100);
+	EXPECT_TRUE(reads(fd, 0, 10, 0x100));
+}
+
+/* Nobody ever takes it out of the socket, and with the socket it goes. */
+TEST_F(device, sent_and_never_received)
+{
+	int pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	ASSERT_EQ(0, send_fd(pair[0], self->dev.fd));
+	close(self->dev.fd);
+	close(pair[0]);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	close(pair[1]);
+	EXPECT_UNLOADED(unload_soon());
+}
+
+/* A ring of io_uring without its library: one request at a time. */
+struct ring {
+	int fd;
+	unsigned int *tail, *mask, *array, *cq_head, *cq_tail;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+	unsigned int cq_mask;
+};
+
+static int ring_up(struct ring *ring)
+{
+	struct io_uring_params p = { 0 };
+	size_t size;
+	char *rings;
+
+	ring->fd = syscall(SYS_io_uring_setup, 4, &p);
+	if (ring->fd < 0)
+		return -errno;
+	size = p.cq_off.cqes + p.cq_entries * sizeof(*ring->cqes);
+	if (size < p.sq_off.array + p.sq_entries * sizeof(*ring->array))
+		size = p.sq_off.array + p.sq_entries * sizeof(*ring->array);
+	rings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd,
+		     IORING_OFF_SQ_RING);
+	ring->sqes = mmap(NULL, p.sq_entries * sizeof(*ring->sqes), PROT_READ | PROT_WRITE,
+			  MAP_SHARED, ring->fd, IORING_OFF_SQES);
+	if (rings == MAP_FAILED || ring->sqes == MAP_FAILED)
+		return -errno;
+	ring->tail = (unsigned int *)(rings + p.sq_off.tail);
+	ring->mask = (unsigned int *)(rings + p.sq_off.ring_mask);
+	ring->array = (unsigned int *)(rings + p.sq_off.array);
+	ring->cq_head = (unsigned int *)(rings + p.cq_off.head);
+	ring->cq_tail = (unsigned int *)(rings + p.cq_off.tail);
+	ring->cq_mask = *(unsigned int *)(rings + p.cq_off.ring_mask);
+	ring->cqes = (struct io_uring_cqe *)(rings + p.cq_off.cqes);
+	return 0;
+}
+
+static int ring_register(struct ring *ring, int what, void *one)
+{
+	return RC(syscall(SYS_io_uring_register, ring->fd, what, one, 1));
+}
+
+static void ring_down(struct ring *ring)
+{
+	munmap(ring->sqes, PAGE_SIZE);
+	munmap((void *)((uintptr_t)ring->tail & -PAGE_SIZE), PAGE_SIZE);
+	close(ring->fd);
+}
+
+static int ring_submit(struct ring *ring, const struct io_uring_sqe *sqe)
+{
+	unsigned int tail = *ring->tail, i = tail & *ring->mask;
+
+	ring->sqes[i] = *sqe;
+	ring->array[i] = i;
+	__atomic_store_n(ring->tail, tail + 1, __ATOMIC_RELEASE);
+	return RC(syscall(SYS_io_uring_enter, ring->fd, 1, 0, 0, NULL, 0));
+}
+
+static int ring_wait(struct ring *ring)
+{
+	unsigned int head = *ring->cq_head;
+	int res;
+
+	while (__atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) == head)
+		if (syscall(SYS_io_uring_enter, ring->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) &&
+		    errno != EINTR)
+			return -errno;
+	res = ring->cqes[head & ring->cq_mask].res;
+	__atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
+	return res;
+}
+
+/* One request on registered file 0, as the kernel likes it or by a worker: its result. */
+static int ring_fixed(struct ring *ring, int opcode, int flags, void *buf, size_t len, off_t at)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = opcode, .flags = IOSQE_FIXED_FILE | flags, .off = at,
+		.addr = (uintptr_t)buf, .len = len,
+	};
+	int err = ring_submit(ring, &sqe);
+
+	return err == 1 ? ring_wait(ring) : err;
+}
+
+TEST_F(device, registered_file)
+{
+	uint64_t page[PAGE_SIZE / 8], pages = self->dev.pages;
+	struct ring ring;
+
+	ASSERT_EQ(0, fill(&self->dev));
+	ASSERT_EQ(0, ring_up(&ring));
+	ASSERT_EQ(0, ring_register(&ring, IORING_REGISTER_FILES, &self->dev.fd));
+	close(self->dev.fd);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	for (unsigned int i = 0; i < 20; i++) {
+		int flags = i % 2 ? IOSQE_ASYNC : 0;
+		off_t at = i * PAGE_SIZE;
+
+		ASSERT_EQ(PAGE_SIZE, ring_fixed(&ring, IORING_OP_READ, flags, page, PAGE_SIZE, at));
+		ASSERT_EQ(TAG + i, page[0]);
+		page[0] = 0x100 + i;
+		ASSERT_EQ(PAGE_SIZE, ring_fixed(&ring, IORING_OP_WRITE, flags, page, PAGE_SIZE,
+						at));
+	}
+	EXPECT_EQ(0, ring_fixed(&ring, IORING_OP_FSYNC, 0, NULL, 0, 0));
+	EXPECT_EQ(0, ring_fixed(&ring, IORING_OP_READ, 0, page, PAGE_SIZE, self->dev.size));
+	EXPECT_EQ(-ENOSPC, ring_fixed(&ring, IORING_OP_WRITE, 0, page, PAGE_SIZE, self->dev.size));
+	self->dev.fd = open(NODE, O_RDWR);
+	EXPECT_TRUE(reads(self->dev.fd, 0, 20, 0x100));
+	EXPECT_TRUE(reads(self->dev.fd, 20 * PAGE_SIZE, pages - 20, TAG + 20));
+	close(self->dev.fd);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	ring_down(&ring);
+	EXPECT_UNLOADED(unload_soon());
+}
+
+/* A ring with the file in it cannot be sent, or the two could hold each other for ever. */
+TEST_F(device, registered_and_sent)
+{
+	struct ring ring;
+	int pair[2];
+
+	ASSERT_EQ(0, ring_up(&ring));
+	ASSERT_EQ(0, ring_register(&ring, IORING_REGISTER_FILES, &self->dev.fd));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	EXPECT_EQ(-EINVAL, send_fd(pair[0], ring.fd));
+	close(self->dev.fd);
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	ring_down(&ring);
+	EXPECT_UNLOADED(unload_soon());
+}
+
+/*
+ * Buffers pinned for long: not of a shared mapping, whose pages are to be write-protected now
+ * and then; of a private one the copies, which are the process's own.
+ */
+TEST_F(device, registered_buffers)
+{
+	char *p = shared_mapping(&self->dev);
+	bool old = !has_vma_locks();	/* 6.1 pins no pages of files at all, 6.4 and later do */
+	struct io_uring_sqe sqe = { .opcode = IORING_OP_WRITE_FIXED, .len = 4 * PAGE_SIZE };
+	struct iovec iov = { p, 4 * PAGE_SIZE };
+	int out = memfd_create("out", 0);
+	struct ring ring;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, fill(&self->dev));
+	ASSERT_EQ(0, ring_up(&ring));
+	EXPECT_EQ(old ? -EOPNOTSUPP : -EFAULT, ring_register(&ring, IORING_REGISTER_BUFFERS, &iov));
+	store(p, self->dev.pages, 0x100);
+	EXPECT_TRUE(reads(self->dev.fd, 0, self->dev.pages, 0x100));
+	munmap(p, self->dev.size);
+	p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	iov.iov_base = p;
+	EXPECT_EQ(old ? -EOPNOTSUPP : 0, ring_register(&ring, IORING_REGISTER_BUFFERS, &iov));
+	store(p, 4, 0x200);
+	munmap(p, self->dev.size);
+	EXPECT_TRUE(reads(self->dev.fd, 0, self->dev.pages, 0x100));
+	close(self->dev.fd);
+	EXPECT_UNLOADED(unload_soon());
+	if (!old) {
+		sqe.fd = out;
+		sqe.addr = (uintptr_t)p;
+		ASSERT_EQ(1, ring_submit(&ring, &sqe));
+		EXPECT_EQ(4 * PAGE_SIZE, ring_wait(&ring));
+		EXPECT_TRUE(reads(out, 0, 4, 0x200));
+	}
+}
+
+/* Eight pages out of a pipe, which nothing but the pipe holds any more. */
+static bool pipe_holds(int pipe, uint64_t tag)
+{
+	uint64_t page[PAGE_SIZE / 8];
+
+	for (int i = 0; i < 8; i++) {
+		for (size_t got = 0; got < PAGE_SIZE;) {
+			ssize_t n = read(pipe, (char *)page + got, PAGE_SIZE - got);
+
+			if (n <= 0)
+				return false;
+			got += n;
+		}
+		if (page[0] != tag + i)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Pages of the device in a pipe are memory that the pipe holds. They need nothing of the
+ * module: it may go, and they stay what they were until they are read. The first half of
+ * them is clean, which to a RAM device means that it holds them in a way of its own.
+ */
+TEST_F(device, pages_in_a_pipe)
+{
+	struct iovec iov;
+	int pipes[2];
+	char *p;
+
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, fill(&self->dev));
+	p = shared_mapping(&self->dev);
+	ASSERT_NE(MAP_FAILED, p);
+	store(p + 4 * PAGE_SIZE, 4, TAG + 4);
+	iov = (struct iovec){ p, 8 * PAGE_SIZE };
+	ASSERT_EQ(8 * PAGE_SIZE, RC(vmsplice(pipes[1], &iov, 1, SPLICE_F_GIFT)));
+	munmap(p, self->dev.size);
+	close(self->dev.fd);
+	ASSERT_EQ(0, unload_soon());
+	EXPECT_FALSE(module_loaded());
+	EXPECT_TRUE(pipe_holds(pipes[0], TAG));
+	ASSERT_EQ(0, module_load("size=4K"));
+}
+
+TEST_F(device, spliced_into_a_pipe)
+{
+	int pipes[2];
+	off_t at = 0;
+
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(0, fill(&self->dev));
+	ASSERT_EQ(4 * PAGE_SIZE, RC(splice(self->dev.fd, &at, pipes[1], NULL, 4 * PAGE_SIZE, 0)));
+	ASSERT_EQ(4 * PAGE_SIZE, RC(sendfile(pipes[1], self->dev.fd, &at, 4 * PAGE_SIZE)));
+	close(self->dev.fd);
+	ASSERT_EQ(0, unload_soon());
+	EXPECT_FALSE(module_loaded());
+	EXPECT_TRUE(pipe_holds(pipes[0], TAG));
+	ASSERT_EQ(0, module_load("size=4K"));
+}
+
+/* A child with nothing of the device but a mapping of two sizes of it, which is to die of @sig. */
+static pid_t mapped_child(struct device *dev, int sig, char **at)
+{
+	char *p = map(dev->fd, 2 * dev->size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	pid_t pid;
+
+	*at = p;
+	if (p == MAP_FAILED)
+		return -1;
+	store(p, 4, 0x100);
+	pid = fork();
+	if (!pid) {
+		close(dev->fd);
+		write_file("/proc/self/coredump_filter", "0xff");
+		raise(sig);
+		_exit(1);
+	}
+	munmap(p, 2 * dev->size);
+	close(dev->fd);
+	return pid;
+}
+
+TEST_F(device, stopped_while_mapped)
+{
+	int status;
+	pid_t pid;
+	char *p;
+
+	pid = mapped_child(&self->dev, SIGSTOP, &p);
+	ASSERT_LT(0, pid);
+	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
+	EXPECT_TRUE(WIFSTOPPED(status));
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	self->dev.fd = open(NODE, O_RDWR);
+	EXPECT_TRUE(reads(self->dev.fd, 0, 4, 0x100));
+	close(self->dev.fd);
+	kill(pid, SIGKILL);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_UNLOADED(unload_soon());
+}
+
+/* What a core file has of the pages at an address: how many, and are they as they should be? */
+static long pages_in_core(int core, const char *address, uint64_t tag)
+{
+	Elf64_Ehdr header;
+	Elf64_Phdr part;
+
+	if (pread(core, &header, sizeof(header), 0) != sizeof(header))
+		return -1;
+	for (int i = 0; i < header.e_phnum; i++) {
+		if (pread(core, &part, sizeof(part), header.e_phoff + i * sizeof(part)) !=
+		    sizeof(part))
+			return -1;
+		if (part.p_type == PT_LOAD && part.p_vaddr == (uintptr_t)address)
+			return reads(core, part.p_offset, 4, tag) ?
+			       (long)(part.p_filesz / PAGE_SIZE) : -2;
+	}
+	return 0;
+}
+
+/* Dumps what it has mapped, after it was told where to. */
+static int dump(struct device *dev, const char *pattern, char **at, pid_t *pid, char old[200])
+{
+	if (read_file("/proc/sys/kernel/core_pattern", old, 200) < 0 ||
+	    write_file("/proc/sys/kernel/core_pattern", pattern) < 0 ||
+	    setrlimit(RLIMIT_CORE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }))
+		return -errno;
+	*pid = mapped_child(dev, SIGABRT, at);
+	return *pid < 0 ? -1 : 0;
+}
+
+/* The dump has every page, the device's that were not mapped too, and holes where none is. */
+TEST_F(device, dumped)
+{
+	char core[160], old[200], *p;
+	struct figures before, after;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, fill(&self->dev));
+	snprintf(core, sizeof(core), "%s/core", getenv("MMAPDEMO_DIR"));
+	ASSERT_EQ(0, figures(&before));
+	ASSERT_EQ(0, dump(&self->dev, core, &p, &pid, old));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_LT(0, write_file("/proc/sys/kernel/core_pattern", old));
+	EXPECT_TRUE(WCOREDUMP(status));
+	ASSERT_EQ(0, figures(&after));
+	EXPECT_LT(before.count[READ] + before.count[AROUND],
+		  after.count[READ] + after.count[AROUND]);
+	EXPECT_LT(before.count[SIGBUSES], after.count[SIGBUSES]);
+	EXPECT_TRUE(adds_up(&after));
+	EXPECT_EQ(0, after.count[LIVE]);
+	fd = open(core, O_RDONLY);
+	EXPECT_EQ(2 * self->dev.pages, pages_in_core(fd, p, 0x100));
+	close(fd);
+	EXPECT_EQ(0, unlink(core));
+	EXPECT_UNLOADED(unload_soon());
+}
+
+static bool is_dumping(pid_t pid)
+{
+	char path[64], text[4096];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	for (int i = 0; i < 3000; i++) {
+		if (read_file(path, text, sizeof(text)) > 0 && strstr(text, "CoreDumping:\t1"))
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+DEVICE_FIXTURE(slowly);
+VARIANT(slowly, ram_4k, RAM_4K);
+VARIANT(slowly, ext4, EXT4);
+
+/* Whoever takes the dump takes his time over it. */
+TEST_F(slowly, in_use_while_dumped)
+{
+	char old[200], *p;
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, dump(&self->dev, "|/bin/sleep 2", &p, &pid, old));
+	EXPECT_TRUE(is_dumping(pid));
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_LT(0, write_file("/proc/sys/kernel/core_pattern", old));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_UNLOADED(unload_soon());
+}
+
+/* Direct input into the pages, from a disk that answers only once it is told to. */
+FIXTURE(direct)
+{
+	struct device dev;
+	struct ring ring;
+	int disk;
+};
+
+FIXTURE_VARIANT(direct)
+{
+	enum backing backing;
+};
+
+VARIANT(direct, ram_4k, RAM_4K);
+VARIANT(direct, ram_huge, RAM_HUGE);
+VARIANT(direct, ext4, EXT4);
+VARIANT(direct, tmpfs, TMPFS);
+
+#define DISK "mmapdemo-direct"
+
+static void unmake_disk(void)
+{
+	run("cd $MMAPDEMO_DIR/tmpfs; dmsetup resume " DISK " 2>/dev/null; "
+	    "dmsetup --noudevrules --noudevsync remove --retry " DISK " 2>/dev/null; "
+	    "losetup -j $PWD/disk | cut -d: -f1 | xargs -r losetup -d; rm -f disk node");
+}
+
+/* A disk of 8 pages with something on them: 0, or 1 and why there is none. */
+static int make_disk(char why[160])
+{
+	const char *dir = fs_dir("tmpfs", why);
+	char path[128];
+	int fd;
+
+	if (!dir)
+		return 1;
+	strcpy(why, "dmsetup, losetup or the device mapper is missing");
+	if (run("modprobe -q dm_mod; modprobe -q loop; command -v dmsetup losetup >/dev/null"))
+		return 1;
+	unmake_disk();
+	snprintf(path, sizeof(path), "%s/disk", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (!writes(fd, 0, 8, 0x900))
+		return -EIO;
+	close(fd);
+	/* Its name in /dev/mapper is udev's business, which need not be there. */
+	return run("cd %s && loop=$(losetup -f --show $PWD/disk) && "
+		   "dmsetup --noudevrules --noudevsync create " DISK
+		   " --table \"0 64 linear $loop 0\" && "
+		   "ln -s /dev/$(dmsetup info -c --noheadings -o blkdevname " DISK ") node", dir) ?
+	       -EIO : 0;
+}
+
+static int open_disk(void)
+{
+	char why[160], path[128];
+
+	snprintf(path, sizeof(path), "%s/node", fs_dir("tmpfs", why));
+	return open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+}
+
+FIXTURE_SETUP(direct)
+{
+	int err = device_up(&self->dev, variant->backing) ?: make_disk(self->dev.why);
+
+	if (err > 0)
+		SKIP(return, "%s", self->dev.why);
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, fill(&self->dev));
+	ASSERT_EQ(0, ring_up(&self->ring));
+	self->disk = open_disk();
+	ASSERT_LE(0, self->disk);
+	ASSERT_EQ(0, run("dmsetup suspend --noflush --nolockfs " DISK));
+}
+
+FIXTURE_TEARDOWN_PARENT(direct)
+{
+	unmake_disk();
+	EXPECT_TRUE(!module_loaded() || !unload_soon());
+	if (self->dev.path[0])
+		unlink(self->dev.path);
+}
+
+/* A worker of the ring reads the disk to @p, and waits for it with the pages pinned. */
+static bool read_disk(struct ring *ring, int disk, char *p, struct device *dev)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_READ, .flags = IOSQE_ASYNC, .fd = disk,
+		.addr = (uintptr_t)p, .len = 8 * PAGE_SIZE,
+	};
+	long long n = dev->backing == RAM_HUGE ? 1 : 8;
+	struct figures before, now;
+
+	if (figures(&before) || ring_submit(ring, &sqe) != 1)
+		return false;
+	for (int i = 0; i < 3000; i++) {
+		if (figures(&now) || now.count[MKWRITE] == before.count[MKWRITE] + n)
+			break;
+		usleep(1000);
+	}
+	/* The last page has been faulted in; a moment later it is pinned with the others. */
+	usleep(200000);
+	return now.count[WRITE] == before.count[WRITE] + n &&
+	       now.count[MKWRITE] == before.count[MKWRITE] + n;
+}
+
+static bool is_waiting(const struct ring *ring)
+{
+	return __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) == *ring->cq_head;
+}
+
+static long long dirty_pages(void)
+{
+	char text[32];
+
+	return read_file(SYSFS "dirty/pages", text, sizeof(text)) > 0 ? atoll(text) : -1;
+}
+
+/* What arrives after fsync() has cleaned the pages makes them dirty again. */
+TEST_F(direct, arrives_after_fsync)
+{
+	size_t n = self->dev.pages;
+	char *p = shared_mapping(&self->dev);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(read_disk(&self->ring, self->disk, p, &self->dev));
+	EXPECT_TRUE(reads(self->dev.fd, 0, n, TAG));
+	if (is_ram(&self->dev)) {
+		EXPECT_EQ(0, fsync(self->dev.fd));
+		EXPECT_EQ(0, dirty_pages());
+	}
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	EXPECT_TRUE(is_waiting(&self->ring));
+	EXPECT_EQ(0, run("dmsetup resume " DISK));
+	EXPECT_EQ(8 * PAGE_SIZE, ring_wait(&self->ring));
+	EXPECT_TRUE(reads(self->dev.fd, 0, 8, 0x900));
+	EXPECT_TRUE(holds(p, 8, 0x900));
+	EXPECT_TRUE(reads(self->dev.fd, 8 * PAGE_SIZE, n - 8, TAG + 8));
+	if (is_ram(&self->dev)) {
+		EXPECT_EQ(self->dev.backing == RAM_HUGE ? 512 : 8, dirty_pages());
+	}
+	EXPECT_EQ(0, fsync(self->dev.fd));
+	EXPECT_TRUE(holds(p, 8, 0x900));
+}
+
+/* Pinned pages are memory: neither mapping nor file nor module is left when they arrive. */
+TEST_F(direct, arrives_after_unloading)
+{
+	char *p = shared_mapping(&self->dev);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(read_disk(&self->ring, self->disk, p, &self->dev));
+	munmap(p, self->dev.size);
+	close(self->dev.fd);
+	ASSERT_EQ(0, unload_soon());
+	EXPECT_FALSE(module_loaded());
+	EXPECT_TRUE(is_waiting(&self->ring));
+	EXPECT_EQ(0, run("dmsetup resume " DISK));
+	EXPECT_EQ(8 * PAGE_SIZE, ring_wait(&self->ring));
+	if (self->dev.file >= 0) {
+		EXPECT_TRUE(reads(self->dev.file, 0, 8, 0x900));
+	}
+}
+
+TEST_HARNESS_MAIN

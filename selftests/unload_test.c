@@ -512,12 +512,12 @@ VARIANT(direct, ext4, EXT4);
 VARIANT(direct, tmpfs, TMPFS);
 
 #define DISK "mmapdemo-direct"
+#define DMSETUP "dmsetup --noudevrules --noudevsync "
 
 static void unmake_disk(void)
 {
-	run("cd $MMAPDEMO_DIR/tmpfs; dmsetup resume " DISK " 2>/dev/null; "
-	    "dmsetup --noudevrules --noudevsync remove --retry " DISK " 2>/dev/null; "
-	    "losetup -j $PWD/disk | cut -d: -f1 | xargs -r losetup -d; rm -f disk node");
+	run("cd $MMAPDEMO_DIR/tmpfs && exec 2>/dev/null; dmsetup resume " DISK "; "
+	    DMSETUP "remove --retry " DISK "; losetup -d $(cat loop); rm -f disk loop node");
 }
 
 /* A disk of 8 pages with something on them: 0, or 1 and why there is none. */
@@ -538,12 +538,12 @@ static int make_disk(char why[160])
 	if (!writes(fd, 0, 8, 0x900))
 		return -EIO;
 	close(fd);
+	if (run("cd %s && losetup -f --show $PWD/disk >loop", dir) ||
+	    run("cd %s && echo 0 64 linear $(cat loop) 0 | " DMSETUP "create " DISK, dir))
+		return -EIO;
 	/* Its name in /dev/mapper is udev's business, which need not be there. */
-	return run("cd %s && loop=$(losetup -f --show $PWD/disk) && "
-		   "dmsetup --noudevrules --noudevsync create " DISK
-		   " --table \"0 64 linear $loop 0\" && "
-		   "ln -s /dev/$(dmsetup info -c --noheadings -o blkdevname " DISK ") node", dir) ?
-	       -EIO : 0;
+	return run("cd %s && ln -s /dev/$(" DMSETUP "info -c --noheadings -o blkdevname " DISK
+		   ") node", dir) ? -EIO : 0;
 }
 
 static int open_disk(void)

@@ -124,9 +124,6 @@ static int load_file_device(struct device *dev)
 	return module_load("backing=file path=%s", dev->path);
 }
 
-/* May a file system have a folio of the device locked? */
-static bool shared_folios;
-
 int device_up(struct device *dev, enum backing backing)
 {
 	int err;
@@ -136,7 +133,6 @@ int device_up(struct device *dev, enum backing backing)
 		usleep(100000);
 	memset(dev, 0, sizeof(*dev));
 	dev->backing = backing;
-	shared_folios = !is_ram(dev);
 	dev->size = backing == RAM_HUGE ? 3 * HUGE_SIZE : 1UL << 20;
 	dev->pages = dev->size / PAGE_SIZE;
 	dev->inner = dev->pages - (backing == RAM_HUGE ? HUGE_SIZE / PAGE_SIZE : 0);
@@ -367,8 +363,18 @@ void mark(void)
 	figures(&base);
 }
 
+/* May a file system have a folio of the device locked? */
+static bool shared_folios(void)
+{
+	char backing[16];
+
+	return read_file(SYSFS "backing", backing, sizeof(backing)) > 0 &&
+	       !strcmp(backing, "file\n");
+}
+
 const char *moved(void)
 {
+	bool shared = shared_folios();
 	static char text[512];
 	int len = 0;
 
@@ -376,7 +382,7 @@ const char *moved(void)
 	if (figures(&now))
 		return "stat cannot be read";
 	for (int i = 0; i < VMA_LOCKED; i++)
-		if (now.count[i] != base.count[i] && !(i == RETRY && shared_folios))
+		if (now.count[i] != base.count[i] && !(i == RETRY && shared))
 			len += snprintf(text + len, sizeof(text) - len, "%s%s=%lld",
 					len ? " " : "", strchr(counter_files[i], '/') + 1,
 					now.count[i] - base.count[i]);

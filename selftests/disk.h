@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A file system of its own, on a device-mapper device over an image: its sectors can fail,
+ * it can be full, frozen or made read-only, and nothing else is harmed by it.
+ */
+#ifndef MMAPDEMO_TESTS_DISK_H
+#define MMAPDEMO_TESTS_DISK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct disk {
+	char dir[96];		/* where it is mounted */
+	char why[160];		/* why there can be none here */
+	char node[32];		/* what is mounted there */
+	char loop[32];		/* what its sectors are on */
+};
+
+/* @fs is ext4, xfs or tmpfs (which has no sectors). 0, -errno, or 1 and @why. */
+int disk_up(struct disk *disk, const char *fs);
+/* It must unmount; its device must go: 0 or -errno. */
+int disk_down(struct disk *disk);
+
+/* From now on reading or writing this page of the file fails; whatever is dirty stays so. */
+int disk_break(const struct disk *disk, int fd, size_t page);
+int disk_heal(const struct disk *disk);
+
+/* Forget the pages of all files that are clean and not mapped. */
+int drop_caches(void);
+
+#endif /* MMAPDEMO_TESTS_DISK_H */

@@ -251,7 +251,9 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 	siglongjmp(trapped, sig);
 }
 
-static int trap_access(volatile char *address, bool write)
+enum access { LOAD, STORE, CALL };
+
+static int trap_access(volatile char *address, enum access access)
 {
 	struct sigaction old[2], action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
 	volatile bool good = true;
@@ -262,8 +264,10 @@ static int trap_access(volatile char *address, bool write)
 	sig = sigsetjmp(trapped, 1);
 	if (sig)
 		good = trap.si_addr == address && (sig != SIGBUS || trap.si_code == BUS_ADRERR);
-	else if (write)
+	else if (access == STORE)
 		*address = 1;
+	else if (access == CALL)
+		((void (*)(void))address)();
 	else
 		(void)*address;
 	sigaction(SIGBUS, &old[0], NULL);
@@ -273,12 +277,17 @@ static int trap_access(volatile char *address, bool write)
 
 int trap_load(const volatile void *address)
 {
-	return trap_access((volatile char *)address, false);
+	return trap_access((volatile char *)address, LOAD);
 }
 
 int trap_store(volatile void *address)
 {
-	return trap_access(address, true);
+	return trap_access(address, STORE);
+}
+
+int trap_call(const volatile void *address)
+{
+	return trap_access((volatile char *)address, CALL);
 }
 
 /* Figures */

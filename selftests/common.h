@@ -83,6 +83,8 @@ bool writes(int fd, off_t offset, size_t n, uint64_t tag);
  */
 int trap_load(const volatile void *address);
 int trap_store(volatile void *address);
+/* The same for running what is there: it has to be a "ret", 0xc3. */
+int trap_call(const volatile void *address);
 
 enum counter {
 	READ, WRITE, COW, MKWRITE, AROUND, HUGE, MAJOR, RETRY, SIGBUSES, OOM, HWPOISON,

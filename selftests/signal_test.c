@@ -52,8 +52,8 @@ FIXTURE_VARIANT_ADD(slow, pwrite) { .access = PWRITE };
 /* How long a read of the disk waits. Those that wait go on at once. */
 static int set_delay(unsigned int ms)
 {
-	return run("dmsetup suspend --nolockfs " SLOW " && "
-		   "dmsetup table " SLOW " | awk '{ $6 = %u; print }' | dmsetup load " SLOW " && "
+	return run("set -e; dmsetup suspend --nolockfs " SLOW "; "
+		   "dmsetup table " SLOW " | awk '{ $6 = %u; print }' | dmsetup load " SLOW "; "
 		   "dmsetup resume --noudevsync " SLOW, ms);
 }
 
@@ -61,7 +61,8 @@ static int slow_disk_up(const char *dir)
 {
 	return run("exec 2>&1; set -e; cd %s; mkdir -p slow; "
 		   "[ -d /sys/module/dm_delay ] || modprobe -a dm-mod dm-delay; "
-		   "rm -f slow.img; truncate -s %u slow.img; mkfs.ext4 -q slow.img; disk=$(losetup -f --show slow.img); "
+		   "rm -f slow.img; truncate -s %u slow.img; mkfs.ext4 -q slow.img; "
+		   "disk=$(losetup -f --show slow.img); "
 		   "dmsetup create --noudevsync " SLOW " --table \"0 %u delay $disk 0 %u $disk 0 0\"; "
 		   /* It goes when nobody uses it any more. */
 		   "losetup -d $disk; "
@@ -181,7 +182,8 @@ static int accesses(void *arg)
 	if (start_signals(job->restart))
 		return 1;
 	for (off_t offset = job->begin; offset < job->end; offset += STRIDE)
-		if (!access_at(job->fd, job->p, job->access, offset, value_of(job->access, offset)))
+		if (!access_at(job->fd, job->p, job->access, offset,
+			       value_of(job->access, offset)))
 			return 1;
 	return !handled;
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -39,6 +40,11 @@ static const char *make_socket(void)
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%.90s/it", work);
 	return bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? "no socket" : NULL;
+}
+
+static const char *make_block_device(void)
+{
+	return run("mknod %s/it b 7 0", work) ? "no block device" : NULL;
 }
 
 static const char *make_file(void)
@@ -155,6 +161,10 @@ REFUSED(directory, "backing=file path=%s/it", EISDIR, "path=", make_directory);
 REFUSED(link_to_directory, "backing=file path=%s/it", EISDIR, "path=", make_link_to_directory);
 REFUSED(fifo, "backing=file path=%s/it", EINVAL, "path=", make_fifo);
 REFUSED(socket, "backing=file path=%s/it", EINVAL, "path=", make_socket);
+REFUSED(block_device, "backing=file path=%s/it", EINVAL, "path=", make_block_device);
+REFUSED(newline, "backing=file path=\"%s/one\ntwo\"", ENOENT, "path=", make_nothing);
+REFUSED(slash_behind_file, "backing=file path=%s/it/", ENOTDIR, "path=", make_file);
+REFUSED(relative_nonexistent, "backing=file path=no/such/file", ENOENT, "path=no", make_nothing);
 REFUSED(char_device, "backing=file path=/dev/zero", EINVAL, "path=/dev/zero", make_nothing);
 REFUSED(own_node, "backing=file path=%s/it", EINVAL, "path=", make_own_node);
 REFUSED(proc, "backing=file path=/proc/version", EINVAL, "path=/proc/version", make_nothing);
@@ -312,6 +322,64 @@ TEST_F(accepted, size)
 	store(p, 1, 0x300);
 	EXPECT_EQ(0, msync(p, PAGE_SIZE, MS_SYNC));
 	EXPECT_TRUE(reads(self->fd, last, 1, 0x300));
+}
+
+/* The parameters as one string of any length, which module_load() has no room for. */
+static int load_long(const char *before, char filler, size_t len)
+{
+	char *params = malloc(len + 64);
+	int fd, err;
+
+	strcpy(params, before);
+	memset(params + strlen(before), filler, len);
+	params[strlen(before) + len] = '\0';
+	fd = open(getenv("MMAPDEMO_KO"), O_RDONLY | O_CLOEXEC);
+	err = syscall(SYS_finit_module, fd, params, 0) ? -errno : 0;
+	close(fd);
+	free(params);
+	return err;
+}
+
+/* The core takes 1024 bytes for a string, and hands on what is shorter. */
+TEST(long_strings)
+{
+	EXPECT_EQ(-EINVAL, load_long("size=", '9', 100));
+	EXPECT_EQ(-EINVAL, load_long("size=", '9', 1024));
+	EXPECT_EQ(-ENOSPC, load_long("size=", '9', 1025));
+	EXPECT_EQ(-ENOSPC, load_long("size=", '9', 65536));
+	EXPECT_EQ(-EINVAL, load_long("backing=", 'r', 1024));
+	EXPECT_EQ(-ENAMETOOLONG, load_long("backing=file path=/", 'x', 256));
+	EXPECT_EQ(-ENOSPC, load_long("backing=file path=", '/', 4095));
+	EXPECT_EQ(-EISDIR, load_long("backing=file path=", '/', 1024));
+	/* A line that was cut off lacks its end: another one has to end it. */
+	EXPECT_EQ(-EINVAL, module_load("backing=disk"));
+	EXPECT_FALSE(module_loaded());
+}
+
+/* A path is the caller's, from where he is; and a file that has lost its name is still one. */
+TEST(relative_and_deleted)
+{
+	char why[160], text[160];
+	const char *dir = fs_dir("tmpfs", why);
+	int file, fd;
+
+	ASSERT_NE(NULL, dir);
+	ASSERT_EQ(0, chdir(dir));
+	file = open("named", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ASSERT_TRUE(writes(file, 0, 4, 0x100));
+	ASSERT_EQ(0, module_load("backing=file path=./../tmpfs/named"));
+	ASSERT_EQ(0, unlink("named"));
+	EXPECT_LT(0, read_file(SYSFS "path", text, sizeof(text)));
+	EXPECT_NE(NULL, strstr(text, "/tmpfs/named (deleted)\n"));
+	ASSERT_EQ(0, module_unload());
+	ASSERT_EQ(0, module_load("backing=file path=/proc/%d/fd/%d", getpid(), file));
+	close(file);
+	fd = open(NODE, O_RDWR | O_CLOEXEC);
+	EXPECT_TRUE(reads(fd, 0, 4, 0x100));
+	EXPECT_TRUE(writes(fd, 0, 4, 0x200));
+	EXPECT_TRUE(reads(fd, 0, 4, 0x200));
+	close(fd);
+	EXPECT_EQ(0, module_unload());
 }
 
 /* A second one while the first is loaded is refused by the kernel, and the first stays. */

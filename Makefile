@@ -37,6 +37,11 @@ check-kcsan:
 	$(MAKE) -s selftests
 	selftests/check/kcsan
 
+soak:
+	selftests/vm/setup check
+	$(MAKE) -s userspace selftests
+	selftests/vm/soak --minutes $(or $(MINUTES),30)
+
 userspace:
 	$(MAKE) -C userspace VERSION=$(VERSION) PREFIX=$(PREFIX)
 

@@ -26,7 +26,7 @@ struct table {
 	struct dm_ioctl io;
 	struct {
 		struct dm_target_spec spec;
-		char params[64];
+		char params[96];
 	} target[3];
 };
 
@@ -187,6 +187,18 @@ int disk_heal(const struct disk *disk)
 	struct table table = { 0 };
 
 	add_target(disk, &table, IMAGE / SECTOR, "linear");
+	return set_table(&table);
+}
+
+int disk_delay(const struct disk *disk, unsigned int ms)
+{
+	struct table table = { 0 };
+
+	if (access("/sys/module/dm_delay", F_OK) && run("modprobe -q dm-delay"))
+		return -ENODEV;
+	add_target(disk, &table, IMAGE / SECTOR, "delay");
+	/* Writes have a delay of their own: none. */
+	sprintf(table.target[0].params, "%s 0 %u %s 0 0", disk->loop, ms, disk->loop);
 	return set_table(&table);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A file system of its own, on a device-mapper device over an image: its sectors can fail,
- * it can be full, frozen or made read-only, and nothing else is harmed by it.
+ * A file system of its own, on a device-mapper device over an image: its sectors can fail
+ * or be slow, it can be full, frozen or made read-only, and nothing else is harmed by it.
  */
 #ifndef MMAPDEMO_TESTS_DISK_H
 #define MMAPDEMO_TESTS_DISK_H
@@ -24,6 +24,8 @@ int disk_down(struct disk *disk);
 /* From now on reading or writing this page of the file fails; whatever is dirty stays so. */
 int disk_break(const struct disk *disk, int fd, size_t page);
 int disk_heal(const struct disk *disk);
+/* From now on a read waits so many ms; those that wait already go on. */
+int disk_delay(const struct disk *disk, unsigned int ms);
 
 /* Forget the pages of all files that are clean and not mapped. */
 int drop_caches(void);

@@ -2,8 +2,8 @@
 /*
  * Signals at 1 kHz while an access waits for a slow disk, and the one that ends the process.
  *
- * The disk is a loop device under dm-delay. Each access is to a page that is not in memory; the
- * signal is handled when the wait is over, in the middle of the core's coming again.
+ * The disk is under dm-delay. Each access is to a page that is not in memory; the signal is
+ * handled when the wait is over, before the core comes again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,10 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "disk.h"
 #include "fixture.h"
 
-#define SLOW	"mmapdemo-slow"
-#define DISK	(64U << 20)
 #define PAGES	(16 * 64UL)
 #define SIZE	(PAGES * PAGE_SIZE)
 #define STRIDE	(16 * PAGE_SIZE)	/* what one read trap maps: one access to each */
@@ -31,8 +30,7 @@ enum access { LOAD, STORE, STORE_PRIVATE, PREAD, PWRITE };
 
 FIXTURE(slow)
 {
-	char dir[128];
-	bool stuck;
+	struct disk disk;
 	int file;
 	int fd;
 	char *p;
@@ -49,44 +47,15 @@ FIXTURE_VARIANT_ADD(slow, store_private) { .access = STORE_PRIVATE };
 FIXTURE_VARIANT_ADD(slow, pread) { .access = PREAD };
 FIXTURE_VARIANT_ADD(slow, pwrite) { .access = PWRITE };
 
-/* How long a read of the disk waits. Those that wait go on at once. */
-static int set_delay(unsigned int ms)
-{
-	return run("set -e; dmsetup suspend --nolockfs " SLOW "; "
-		   "dmsetup table " SLOW " | awk '{ $6 = %u; print }' | dmsetup load " SLOW "; "
-		   "dmsetup resume --noudevsync " SLOW, ms);
-}
-
-static int slow_disk_up(const char *dir)
-{
-	return run("exec 2>&1; set -e; cd %s; mkdir -p slow; "
-		   "[ -d /sys/module/dm_delay ] || modprobe -a dm-mod dm-delay; "
-		   "rm -f slow.img; truncate -s %u slow.img; mkfs.ext4 -q slow.img; "
-		   "disk=$(losetup -f --show slow.img); "
-		   "dmsetup create --noudevsync " SLOW " --table \"0 %u delay $disk 0 %u $disk 0 0\"; "
-		   /* It goes when nobody uses it any more. */
-		   "losetup -d $disk; "
-		   "mount /dev/$(dmsetup info -c --noheadings -o blkdevname " SLOW ") slow",
-		   dir, DISK, DISK / 512, DELAY);
-}
-
-static int slow_disk_down(const char *dir)
-{
-	return run("cd %s; umount slow; dmsetup remove --noudevsync " SLOW "; rm slow.img", dir);
-}
-
 FIXTURE_SETUP(slow)
 {
-	char path[200], why[160];
-	const char *tmpfs = fs_dir("tmpfs", why);
+	char path[128];
+	int err = disk_up(&self->disk, "ext4");
 
-	if (!tmpfs)
-		SKIP(return, "%s", why);
-	if (run("command -v dmsetup >/dev/null"))
-		SKIP(return, "dmsetup is missing");
-	strncpy(self->dir, tmpfs, sizeof(self->dir) - 1);
-	ASSERT_EQ(0, slow_disk_up(self->dir));
-	snprintf(path, sizeof(path), "%s/slow/file", tmpfs);
+	if (err > 0)
+		SKIP(return, "%s", self->disk.why);
+	ASSERT_EQ(0, err);
+	snprintf(path, sizeof(path), "%s/file", self->disk.dir);
 	self->file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	ASSERT_LE(0, self->file);
 	ASSERT_TRUE(writes(self->file, 0, PAGES, TAG));
@@ -106,12 +75,10 @@ FIXTURE_SETUP(slow)
 
 FIXTURE_TEARDOWN_PARENT(slow)
 {
-	if (!self->dir[0])
-		return;
-	if (self->stuck)
-		EXPECT_EQ(0, set_delay(0));
+	/* What still waits would keep the file system from unmounting. */
+	EXPECT_EQ(0, disk_delay(&self->disk, 0));
 	EXPECT_EQ(0, module_unload());
-	EXPECT_EQ(0, slow_disk_down(self->dir));
+	EXPECT_EQ(0, disk_down(&self->disk));
 }
 
 /* What an access finds at an offset, or what it leaves there. */
@@ -163,7 +130,8 @@ static int start_signals(bool restart)
 		return sigaction(SIGALRM, &action, NULL) ?: setitimer(ITIMER_REAL, &every, NULL);
 	}
 	return sigaction(SIGUSR1, &action, NULL) ?:
-	       timer_create(CLOCK_MONOTONIC, &event, &timer) ?: timer_settime(timer, 0, &each, NULL);
+	       timer_create(CLOCK_MONOTONIC, &event, &timer) ?:
+	       timer_settime(timer, 0, &each, NULL);
 }
 
 struct job {
@@ -238,6 +206,7 @@ TEST_F(slow, signals)
 	const long long n = SIZE / STRIDE;
 	struct timespec begin, end;
 
+	ASSERT_EQ(0, disk_delay(&self->disk, DELAY));
 	ASSERT_EQ(0, figures(&before));
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	EXPECT_EQ(0, in_child(accesses, &half[0]));
@@ -264,8 +233,7 @@ TEST_F(slow, killed)
 	int status;
 	pid_t pid;
 
-	self->stuck = true;
-	ASSERT_EQ(0, set_delay(FOREVER));
+	ASSERT_EQ(0, disk_delay(&self->disk, FOREVER));
 	ASSERT_EQ(0, figures(&before));
 	pid = fork();
 	if (!pid) {
@@ -277,7 +245,7 @@ TEST_F(slow, killed)
 	EXPECT_EQ(0, kill(pid, SIGKILL));
 	/* Where a write is of a part of a block, ext4 listens to no signal. */
 	if (variant->access == PWRITE)
-		ASSERT_EQ(0, set_delay(0));
+		ASSERT_EQ(0, disk_delay(&self->disk, 0));
 	EXPECT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	ASSERT_EQ(0, figures(&after));
@@ -285,8 +253,7 @@ TEST_F(slow, killed)
 	EXPECT_EQ(0, count(READ) + count(AROUND) + count(WRITE) + count(MKWRITE) + count(COW));
 	EXPECT_EQ(variant->access < PREAD, count(MAJOR));
 	EXPECT_TRUE(adds_up(&after));
-	ASSERT_EQ(0, set_delay(0));
-	self->stuck = false;
+	ASSERT_EQ(0, disk_delay(&self->disk, 0));
 	if (variant->access != PWRITE)
 		EXPECT_TRUE(reads(self->fd, 0, PAGES, TAG));
 }

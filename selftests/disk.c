@@ -202,6 +202,15 @@ int disk_delay(const struct disk *disk, unsigned int ms)
 	return set_table(&table);
 }
 
+int sync_fs(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int err = syncfs(fd) ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
 int drop_caches(void)
 {
 	ssize_t len = write_file("/proc/sys/vm/drop_caches", "1");

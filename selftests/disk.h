@@ -27,6 +27,9 @@ int disk_heal(const struct disk *disk);
 /* From now on a read waits so many ms; those that wait already go on. */
 int disk_delay(const struct disk *disk, unsigned int ms);
 
+/* Write back all of the file system that holds this. */
+int sync_fs(const char *path);
+
 /* Forget the pages of all files that are clean and not mapped. */
 int drop_caches(void);
 

@@ -227,11 +227,26 @@ static void mark_dirty(struct folio *folio)
 	folio_unlock(folio);
 }
 
+/* Nothing into one either: it could not be read again. */
+static ssize_t copy_to_folio(struct folio *folio, pgoff_t index, size_t offset, size_t want,
+			     struct iov_iter *from)
+{
+	struct page *page = folio_file_page(folio, index);
+	size_t copied;
+
+	if (PageHWPoison(page))
+		return -EIO;
+	copied = copy_page_from_iter(page, offset, want, from);
+	if (copied)
+		mark_dirty(folio);
+	return copied;
+}
+
 static ssize_t ram_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct address_space *mapping = iocb->ki_filp->f_mapping;
-	size_t want, copied;
-	ssize_t done = 0;
+	ssize_t copied, done = 0;
+	size_t want;
 
 	while (iov_iter_count(from)) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
@@ -245,13 +260,13 @@ static ssize_t ram_write_iter(struct kiocb *iocb, struct iov_iter *from)
 			folio_unlock(folio);
 		}
 		want = min_t(size_t, PAGE_SIZE - offset, iov_iter_count(from));
-		copied = copy_page_from_iter(folio_file_page(folio, index), offset, want, from);
-		if (copied)
-			mark_dirty(folio);
+		copied = copy_to_folio(folio, index, offset, want, from);
 		folio_put(folio);
+		if (copied < 0)
+			return done ?: copied;
 		iocb->ki_pos += copied;
 		done += copied;
-		if (copied < want)
+		if ((size_t)copied < want)
 			return done ?: -EFAULT;
 		cond_resched();
 	}

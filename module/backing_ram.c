@@ -213,6 +213,8 @@ static ssize_t ram_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		done += copied;
 		if ((size_t)copied < want)
 			return done ?: -EFAULT;
+		if (fatal_signal_pending(current))
+			return done;
 		cond_resched();
 	}
 	return done;
@@ -268,6 +270,9 @@ static ssize_t ram_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		done += copied;
 		if ((size_t)copied < want)
 			return done ?: -EFAULT;
+		/* One whom the OOM killer has chosen may use the last reserves: not here. */
+		if (fatal_signal_pending(current))
+			return done;
 		cond_resched();
 	}
 	return done;

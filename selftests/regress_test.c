@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -228,6 +229,50 @@ TEST_F(ram, write_to_failed_memory)
 	EXPECT_EQ(PAGE_SIZE, pwrite(self->dev.fd, buf, PAGE_SIZE, 2 * PAGE_SIZE));
 	EXPECT_TRUE(reads(self->dev.fd, 0, 1, 0));
 	EXPECT_TRUE(reads(self->dev.fd, 2 * PAGE_SIZE, 1, 0));
+}
+
+typedef ssize_t (*vector_t)(int fd, const struct iovec *vec, int n);
+
+/* How far a child comes that is killed @us after it called; the file's offset is shared. */
+static off_t killed_after(int fd, vector_t call, useconds_t us)
+{
+	static char buf[1 << 20];
+	struct iovec vec[1024];
+	pid_t pid;
+
+	for (int i = 0; i < 1024; i++)
+		vec[i] = (struct iovec){ buf, sizeof(buf) };
+	lseek(fd, 0, SEEK_SET);
+	pid = fork();
+	if (!pid)
+		_exit(call(fd, vec, 1024) < 0);
+	usleep(us);
+	kill(pid, SIGKILL);
+	reap(pid);
+	return lseek(fd, 0, SEEK_CUR);
+}
+
+/* It went on to its end: a victim of the OOM killer would have used up the reserves. */
+TEST(killed_in_a_long_call)
+{
+	static const vector_t calls[] = { readv, writev };
+	const off_t size = 256 << 20;
+	off_t pos;
+	int fd;
+
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, module_load("size=256M"));
+		fd = open(NODE, O_RDWR | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		pos = 0;
+		/* Before it began, or after it ended, is no answer: again, a bit later. */
+		for (int try = 1; try < 20 && (!pos || pos == size); try++)
+			pos = killed_after(fd, calls[i], 1000 * try);
+		EXPECT_LT(0, pos);
+		EXPECT_GT(size, pos);
+		close(fd);
+		ASSERT_EQ(0, module_unload());
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -164,7 +164,7 @@ static bool set_up(struct device *dev)
 	return shared != MAP_FAILED && !fill(dev);
 }
 
-TEST_F(device, sums_stay_exact)
+TEST_F_TIMEOUT(device, sums_stay_exact, 110)
 {
 	if (access(ONLINE, W_OK))
 		SKIP(return, "there is no second CPU that could go");
@@ -173,7 +173,7 @@ TEST_F(device, sums_stay_exact)
 	EXPECT_STREQ(said_of(&self->dev, all_laps()), moved());
 }
 
-TEST_F(device, reset_meanwhile)
+TEST_F_TIMEOUT(device, reset_meanwhile, 110)
 {
 	struct worker workers[WORKERS];
 

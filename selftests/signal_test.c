@@ -197,7 +197,7 @@ static void expect_counted_once(struct __test_metadata *_metadata, enum access a
 	EXPECT_TRUE(adds_up(&after));
 }
 
-TEST_F(slow, signals)
+TEST_F_TIMEOUT(slow, signals, 110)
 {
 	struct job half[2] = {
 		{ self->fd, self->p, variant->access, true, 0, SIZE / 2 },
@@ -228,7 +228,7 @@ static bool is_waiting(pid_t pid)
 }
 
 /* The disk would answer in ten minutes. */
-TEST_F(slow, killed)
+TEST_F_TIMEOUT(slow, killed, 110)
 {
 	int status;
 	pid_t pid;

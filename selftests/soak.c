@@ -192,7 +192,7 @@ static void summary(void)
 		{ TRUNCATIONS, "truncations" }, { HOLES, "holes punched" },
 		{ SNAPSHOTS, "snapshots that added up" }, { RESETS, "resets" },
 		{ DROPS, "caches dropped, memory compacted" }, { UNPLUGS, "CPU gone and back" },
-		{ TRACINGS, "traces" },
+		{ TRACINGS, "traces read" },
 	};
 
 	printf("faults%s:\n", soak->done[RESETS] ? ", less what resets lost on the way" : "");
@@ -271,6 +271,8 @@ static bool round_on(enum backing backing, uint64_t *state)
 				strerror(-err));
 	did(DEVICES, 1);
 	soak->over = false;
+	/* They are off again when the module goes. */
+	trace_events(below(state, 2));
 	for (unsigned int i = 0; i < t.workers + NOISES; i++)
 		if (start(&t, i) < 0)
 			complain("fork: %s", strerror(errno));

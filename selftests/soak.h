@@ -84,5 +84,6 @@ int work(struct target *target, unsigned int number);
 /* In soak_noise.c: the life of one of those that disturb. */
 #define NOISES 7
 int make_noise(struct target *target, unsigned int which);
+bool trace_events(bool on);
 
 #endif /* MMAPDEMO_TESTS_SOAK_H */

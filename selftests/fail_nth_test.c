@@ -184,7 +184,7 @@ static int load_module(const struct device *dev)
 }
 
 /* A load takes a tenth of a second there and has hundreds of allocations, few of them ours. */
-TEST_F_TIMEOUT(load, insmod, 300)
+TEST_F_TIMEOUT(load, insmod, 900)
 {
 	unsigned int nth = 0, failed = 0;
 	bool hit;

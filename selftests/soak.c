@@ -351,7 +351,7 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	rounds_of_all(&state);
 	summary();
-	printf("%s after %.0f s, seed %lu\n", soak->failed ? "FAILED" : "good", seconds(),
+	printf("1..1\n%s 1 - soak, %.0f s, seed %lu\n", soak->failed ? "not ok" : "ok", seconds(),
 	       options.seed);
 	return soak->failed;
 }

@@ -143,6 +143,8 @@ TEST_F_TIMEOUT(device, every_protection, 110)
 {
 	static const int modes[] = { O_RDONLY, O_WRONLY, O_RDWR };
 	static const int shares[] = { MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE };
+	/* A debug kernel goes from each protection to every third one. */
+	const size_t step = rounds(16) == 16 ? 1 : 3;
 	struct cell c;
 
 	ASSERT_TRUE(learn());
@@ -154,7 +156,7 @@ TEST_F_TIMEOUT(device, every_protection, 110)
 		c.mode = modes[i / 3];
 		c.share = shares[i % 3];
 		for (c.from = 0; c.from < ARRAY_SIZE(prots); c.from++) {
-			for (c.to = 0; c.to < ARRAY_SIZE(prots); c.to++)
+			for (c.to = c.from % step; c.to < ARRAY_SIZE(prots); c.to += step)
 				try_cell(_metadata, &self->dev, fd, &c);
 		}
 		close(fd);

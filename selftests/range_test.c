@@ -11,7 +11,6 @@
 DEVICE_FIXTURE(device);
 RAM_VARIANTS(device);
 FILE_VARIANTS(device);
-MORE_FILE_VARIANTS(device);
 
 /* The largest file has 2^63 - 1 bytes: this is the end of its last whole page. */
 #define LIMIT ((1ULL << 63) - PAGE_SIZE)
@@ -161,8 +160,10 @@ static void try_fixed(struct __test_metadata *_metadata, struct device *dev, str
 	EXPECT_STREQ(said("around=1 huge=%d total=1", 0), moved());
 }
 
-TEST_F(device, every_range)
+/* A debug kernel looks at each third. */
+TEST_F_TIMEOUT(device, every_range, 110)
 {
+	const size_t step = rounds(16) == 16 ? 1 : 3;
 	const uint64_t size = self->dev.size, lens[] = { 1, size, size + 1, 1ULL << 47 };
 	const uint64_t offsets[] = {
 		0, size - PAGE_SIZE, size, size + PAGE_SIZE, 1ULL << 31, (1ULL << 32) - PAGE_SIZE,
@@ -170,13 +171,11 @@ TEST_F(device, every_range)
 	};
 
 	ASSERT_EQ(0, fill(&self->dev));
-	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(lens); j++) {
-			struct range r = { offsets[i], lens[j] };
+	for (size_t i = 0; i < ARRAY_SIZE(offsets) * ARRAY_SIZE(lens); i += step) {
+		struct range r = { offsets[i / ARRAY_SIZE(lens)], lens[i % ARRAY_SIZE(lens)] };
 
-			try_range(_metadata, &self->dev, r);
-			try_fixed(_metadata, &self->dev, r);
-		}
+		try_range(_metadata, &self->dev, r);
+		try_fixed(_metadata, &self->dev, r);
 	}
 	mark();
 	EXPECT_EQ(-1, (long)raw_mmap(NULL, (struct range){ 0, 0 }, 0, self->dev.fd));

@@ -74,6 +74,7 @@ help:
 	@echo 'make check            all tests, on Linux 6.1, 6.12 and 7.2, and on a debug kernel'
 	@echo 'make coverage         the kernel tests on the debug kernel, and which lines of the module they ran'
 	@echo 'make check-kcsan      the concurrent tests on a kernel that looks for data races'
+	@echo 'make soak             everything at once for half an hour, or for MINUTES=n'
 	@echo
 	@echo 'make                  the library, the command, and the module if the running kernel has headers'
 	@echo 'make userspace        the library and the command'
@@ -84,4 +85,4 @@ help:
 	@echo 'make dkms-source      puts the module where "dkms install mmapdemo/$(VERSION)" finds it'
 	@echo 'make clean            removes build/, into which all of this builds'
 
-.PHONY: all demo check coverage check-kcsan userspace selftests modules modules_install module-sources install dkms-source clean help
+.PHONY: all demo check coverage check-kcsan soak userspace selftests modules modules_install module-sources install dkms-source clean help

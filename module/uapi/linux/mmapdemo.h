@@ -21,9 +21,45 @@
  *
  * where <name> is the path of the file that holds the same value alone. More
  * lines may come in later versions: skip names that you do not know.
+ *
+ * Devices come, go and are worked on through the generic netlink family "mmapdemo",
+ * which Documentation/netlink/specs/mmapdemo.yaml describes word by word;
+ * mmapdemo_netlink.h is made from that. A request names its device in MMAPDEMO_A_DEV, what
+ * it does not know is refused, and the extended acknowledgement says which attribute
+ * was wrong and why. MMAPDEMO_CMD_DEVICE_GET and MMAPDEMO_CMD_EVENT_GET are for
+ * everybody, all else, the multicast group "faults" included, needs CAP_SYS_ADMIN in
+ * the initial user namespace.
+ *
+ *	command		kind	request (optional)	   answer
+ *	device-add	do	backing (dev size flags file)  as device-get
+ *	device-del	do	dev (force)
+ *	device-get	do	dev			   dev backing size flags (path)
+ *			dump				   opens mappings faults (dirty-pages)
+ *	mapping-get	dump	dev			   dev pid tgid comm start end pgoff
+ *							   (shared) prot faults
+ *	page-get	dump	dev (page pages)	   page pages state
+ *	zap		do	dev (page pages)
+ *	wrprotect	do	dev (page pages)
+ *	dirty-harvest	dump	dev (page pages)	   page pages
+ *	resize		do	dev size
+ *	punch		do	dev offset length
+ *	event-get	do				   devices-seq faults-seq
+ *	device-event	group "devices"			   seq event dev backing size
+ *	fault-event	group "faults"			   seq event dev page pid tgid comm
+ *
+ * A deleted device is dead: its node and its directory are gone; of its open files
+ * read, write, mmap and the like fail with ENODEV and poll() says EPOLLHUP; an access
+ * through its mappings is a SIGBUS, whatever devices are made later. Without
+ * MMAPDEMO_A_FORCE a device that somebody has open, or mapped, is not deleted: EBUSY.
+ *
+ * A range of pages is MMAPDEMO_A_PAGE, the first, and MMAPDEMO_A_PAGES, how many; without
+ * them it begins at page 0 and goes to the end of the device. One that is not wholly
+ * inside the device is refused with ERANGE.
  */
 #ifndef _UAPI_LINUX_MMAPDEMO_H
 #define _UAPI_LINUX_MMAPDEMO_H
+
+#include <linux/mmapdemo_netlink.h>
 
 /* Node of the device made at load time; further ones append 1, 2, ... */
 #define MMAPDEMO_NAME		"mmapdemo"
@@ -36,5 +72,13 @@
  * bucket 0 also 0 ns, the last one also everything longer (2^39 ns is 9 minutes).
  */
 #define MMAPDEMO_BUCKETS	40
+
+/*
+ * Room for the name of a device, with the 0 at its end. A name that is asked for begins with
+ * "mmapdemo", because it becomes a node in /dev, and goes on with letters, digits, '.', '_'
+ * and '-'. Without one a device is called "mmapdemo", or "mmapdemo" and the lowest number,
+ * from 1, that no device has.
+ */
+#define MMAPDEMO_NAME_SIZE	32
 
 #endif /* _UAPI_LINUX_MMAPDEMO_H */

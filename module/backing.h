@@ -17,13 +17,33 @@ struct mmapdemo_open;
 struct mmapdemo_spec;
 
 /**
+ * struct mmapdemo_run - pages in a row that are alike
+ * @page: the first
+ * @pages: how many
+ * @state: enum mmapdemo_page_state
+ */
+struct mmapdemo_run {
+	pgoff_t page;
+	pgoff_t pages;
+	unsigned int state;
+};
+
+/**
  * struct mmapdemo_backing - one kind of page supplier
  * @name: what users call it (backing=NAME)
  * @init: once, before any device is made; may be NULL
  * @exit: once, when no device is left; may be NULL
- * @create: take @spec, check it, and set dev->inode; on failure say why in the log,
+ * @own: the page cache is the device's alone: nobody reaches it but through the device
+ * @create: take @spec, check it, and set dev->inode; on failure say why in @spec,
  *	leave nothing behind and return the errno that the user gets
  * @destroy: drop what @create took; nobody has the device open or mapped any more
+ * @resize: make the device @size bytes large; what is cut off is gone, mapped or not.
+ *	NULL where that is not the device's to decide, as are the next two
+ * @punch: give back the pages of these bytes, which lie below the size; they are zero then
+ * @harvest: find the first pages in a row from @page to @end that were stored to since the
+ *	last harvest, and write-protect them, so that a later store is in the next one. Of
+ *	a folio at either end of the range all pages are told. Returns 1, 0 when there are
+ *	none, or -EINTR.
  * @open: a file of the device is being opened: set open->lower if reads and writes
  *	are to go through a file of the backing's own; may be NULL
  * @mmap: set the VMA up as the backing wants it, vm_ops included. The core's checks of
@@ -45,10 +65,15 @@ struct mmapdemo_spec;
  */
 struct mmapdemo_backing {
 	const char *name;
+	bool own;
 	int (*init)(void);
 	void (*exit)(void);
-	int (*create)(struct mmapdemo_device *dev, const struct mmapdemo_spec *spec);
+	int (*create)(struct mmapdemo_device *dev, struct mmapdemo_spec *spec);
 	void (*destroy)(struct mmapdemo_device *dev);
+	int (*resize)(struct mmapdemo_device *dev, loff_t size);
+	int (*punch)(struct mmapdemo_device *dev, loff_t offset, loff_t length);
+	int (*harvest)(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end,
+		       struct mmapdemo_run *run);
 	int (*open)(struct mmapdemo_device *dev, struct mmapdemo_open *open, int flags);
 	int (*mmap)(struct file *file, struct vm_area_struct *vma);
 	ssize_t (*read_iter)(struct kiocb *iocb, struct iov_iter *to);

@@ -8,13 +8,10 @@
  * was opened in and with the rights of whoever attached it; so an open file of the device
  * hears of a write error once, as an open file of the file itself would.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
 #include <linux/file.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
-#include <linux/namei.h>
 #include <linux/shmem_fs.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
@@ -26,28 +23,6 @@
 static struct file *lower_of(struct file *file)
 {
 	return mmapdemo_open(file)->lower;
-}
-
-/* Looked at before it is opened: opening a device node or a fifo does things. */
-static int check_type(const char *name)
-{
-	struct path path;
-	umode_t mode;
-	int err;
-
-	err = kern_path(name, LOOKUP_FOLLOW, &path);
-	if (err) {
-		pr_err("path=%s cannot be looked up: %pe\n", name, ERR_PTR(err));
-		return err;
-	}
-	mode = d_inode(path.dentry)->i_mode;
-	path_put(&path);
-	if (S_ISREG(mode))
-		return 0;
-	pr_err("path=%s is a %s, a regular file is needed\n", name,
-	       S_ISDIR(mode) ? "directory" : S_ISFIFO(mode) ? "fifo" :
-	       S_ISSOCK(mode) ? "socket" : "device node");
-	return S_ISDIR(mode) ? -EISDIR : -EINVAL;
 }
 
 /*
@@ -68,74 +43,68 @@ static bool is_made_up(const struct file *file)
 }
 
 /* Is it a file whose pages are in a page cache that we can share? */
-static int check_file(struct file *file, const char *name)
+static int check_file(struct mmapdemo_spec *spec, struct file *file)
 {
 	struct inode *inode = file_inode(file);
+	const char *why;
+	int err = -EINVAL;
 
-	if (!S_ISREG(inode->i_mode)) {
-		pr_err("path=%s is not a regular file any more\n", name);
-		return -EINVAL;
+	if (S_ISDIR(inode->i_mode)) {
+		why = "is a directory, a regular file is needed";
+		err = -EISDIR;
+	} else if (!S_ISREG(inode->i_mode)) {
+		why = "is not a regular file";
+	} else if (!(file->f_mode & FMODE_READ)) {
+		why = "is not open for reading";
+		err = -EACCES;
+	} else if (inode->i_sb->s_magic == HUGETLBFS_MAGIC) {
+		why = "is on hugetlbfs, whose pages cannot be passed through";
+	} else if (inode->i_sb->s_magic == CODA_SUPER_MAGIC) {
+		why = "is on coda, which wraps vm_operations as we do";
+	} else if (IS_SWAPFILE(inode)) {
+		why = "is in use as swap space";
+		err = -ETXTBSY;
+	} else if (is_made_up(file) || !can_mmap_file(file) || !file->f_op->read_iter) {
+		why = "has no page cache (is it in /proc or /sys?)";
+	} else {
+		return 0;
 	}
-	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC) {
-		pr_err("path=%s is on hugetlbfs, whose pages cannot be passed through\n", name);
-		return -EINVAL;
-	}
-	if (inode->i_sb->s_magic == CODA_SUPER_MAGIC) {
-		pr_err("path=%s is on coda, which wraps vm_operations as we do\n", name);
-		return -EINVAL;
-	}
-	if (IS_SWAPFILE(inode)) {
-		pr_err("path=%s is in use as swap space\n", name);
-		return -ETXTBSY;
-	}
-	if (is_made_up(file) || !can_mmap_file(file) || !file->f_op->read_iter) {
-		pr_err("path=%s has no page cache (is it in /proc or /sys?)\n", name);
-		return -EINVAL;
-	}
-	return 0;
+	return mmapdemo_refuse(spec, MMAPDEMO_A_FILE, why, err);
 }
 
-/* For writing too if the caller may and the file system lets it, else for reading. */
-static struct file *attach(const char *name)
+static int check_spec(struct mmapdemo_spec *spec)
 {
-	struct file *file = filp_open(name, O_RDWR | O_LARGEFILE | O_NONBLOCK, 0);
-
-	switch (PTR_ERR_OR_ZERO(file)) {
-	case -EACCES:
-	case -EPERM:
-	case -EROFS:
-	case -ETXTBSY:
-		file = filp_open(name, O_RDONLY | O_LARGEFILE | O_NONBLOCK, 0);
-	}
-	if (IS_ERR(file))
-		pr_err("path=%s cannot be opened: %pe\n", name, file);
-	return file;
+	if (!spec->file)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_FILE, "is needed with backing file",
+				       -EINVAL);
+	if (spec->size)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_SIZE,
+				       "goes with backing ram, a file has its own", -EINVAL);
+	if (spec->huge)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_FLAGS,
+				       "ask for huge pages, which go with backing ram", -EINVAL);
+	return check_file(spec, spec->file);
 }
 
-static int file_create(struct mmapdemo_device *dev, const struct mmapdemo_spec *spec)
+/*
+ * A file of our own, so that whoever closes his is rid of it: in his mode, and with his
+ * rights. One that may only be appended to was opened for writing for that alone.
+ */
+static int file_create(struct mmapdemo_device *dev, struct mmapdemo_spec *spec)
 {
 	struct file *file;
 	int err;
 
-	if (!spec->path || !*spec->path) {
-		pr_err("backing=file needs path=FILE\n");
-		return -EINVAL;
-	}
-	if (spec->size) {
-		pr_err("size=%s goes with backing=ram, a file has its own\n", spec->size);
-		return -EINVAL;
-	}
-	err = check_type(spec->path);
+	err = check_spec(spec);
 	if (err)
 		return err;
-	file = attach(spec->path);
+	if (!(spec->file->f_mode & FMODE_WRITE) || IS_APPEND(file_inode(spec->file)))
+		dev->read_only = true;
+	file = dentry_open(&spec->file->f_path,
+			   (dev->read_only ? O_RDONLY : O_RDWR) | O_LARGEFILE | O_NONBLOCK,
+			   spec->file->f_cred);
 	if (IS_ERR(file))
-		return PTR_ERR(file);
-	err = check_file(file, spec->path);
-	if (err) {
-		fput(file);
-		return err;
-	}
+		return mmapdemo_refuse(spec, MMAPDEMO_A_FILE, "cannot be opened", PTR_ERR(file));
 	dev->file = file;
 	dev->inode = file->f_mapping->host;
 	return 0;
@@ -150,8 +119,6 @@ static int file_open(struct mmapdemo_device *dev, struct mmapdemo_open *open, in
 {
 	struct file *lower;
 
-	if ((OPEN_FMODE(flags) & FMODE_WRITE) && !(dev->file->f_mode & FMODE_WRITE))
-		return -EACCES;
 	/* What else the device was opened with, O_TRUNC or O_APPEND say, is not the file's. */
 	flags &= O_ACCMODE | O_SYNC;
 	lower = dentry_open(&dev->file->f_path, flags | O_LARGEFILE, dev->file->f_cred);

@@ -10,14 +10,16 @@
  * Life of a page:	(absent) -- read fault --> clean, zero
  *			(absent or clean) -- page_mkwrite or write() --> dirty
  *			(dirty) -- fsync(), msync(MS_SYNC) --> clean, held; mapped read-only
+ *			(dirty, or held and not yet harvested) -- harvest --> clean, held, told
+ *			(any) -- shrink, punch --> absent
+ *
+ * Locks: inode_lock > invalidate_lock > folio lock. The first is held for writing while the
+ * size or the set of pages is cut, for reading while pages are cleaned; the second keeps new
+ * pages from being made in a part that is being cut off. Neither is held while memory of a
+ * user's is touched.
  */
-#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
-
-#include <linux/ctype.h>
 #include <linux/file.h>
-#include <linux/kstrtox.h>
 #include <linux/mm.h>
-#include <linux/overflow.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
 #include <linux/rmap.h>
@@ -29,6 +31,13 @@
 #define MMAPDEMO_MAGIC 0x6d6d6170	/* "mmap" */
 
 static struct vfsmount *ram_mnt;
+
+/*
+ * The private data of a folio that was dirty and is clean: it must not be dropped, and of
+ * what fsync() has cleaned the next harvest has yet to tell.
+ */
+#define HELD		((void *)1)
+#define HELD_UNTOLD	((void *)2)
 
 /* Only a folio with private data gets here: the one copy of what was stored in it. */
 static bool ram_release_folio(struct folio *folio, gfp_t gfp)
@@ -71,44 +80,68 @@ static struct folio *add_folio(struct address_space *mapping, pgoff_t index,
 	return folio;
 }
 
-/*
- * Make the folio at @index, which was not there, or find that of someone who was faster:
- * locked and with a reference. With @huge a new one is PMD-sized if that is to be had and
- * none of its pages exists yet.
- */
-static struct folio *make_folio(struct address_space *mapping, pgoff_t index, bool huge)
+/* The last page may be there in part. */
+static pgoff_t nr_pages(const struct address_space *mapping)
+{
+	return DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE);
+}
+
+/* Is there room for all of the PMD around @index, and nothing in it yet? */
+static bool has_room(struct address_space *mapping, pgoff_t index)
 {
 	loff_t start = (loff_t)ALIGN_DOWN(index, HPAGE_PMD_NR) << PAGE_SHIFT;
+	loff_t end = start + HPAGE_PMD_SIZE;
+
+	return end <= i_size_read(mapping->host) &&
+	       !filemap_range_has_page(mapping, start, end - 1);
+}
+
+static struct folio *find_or_make(struct address_space *mapping, pgoff_t index, bool huge)
+{
 	struct folio *folio;
 
 	do {
 		folio = ERR_PTR(-ENOMEM);
 		/* Asked first: it is 2 MiB that would be zeroed for nothing. */
-		if (huge && !filemap_range_has_page(mapping, start, start + HPAGE_PMD_SIZE - 1))
+		if (huge && has_room(mapping, index))
 			folio = add_folio(mapping, ALIGN_DOWN(index, HPAGE_PMD_NR),
 					  HPAGE_PMD_ORDER, GFP_TRANSHUGE_LIGHT);
 		if (IS_ERR(folio))
 			folio = add_folio(mapping, index, 0, mapping_gfp_mask(mapping));
 		if (PTR_ERR_OR_ZERO(folio) != -EEXIST)
 			return folio;
-		/* Another fault or write() was faster; if it is truncated meanwhile, again. */
+		/* Another fault or write() was faster; if it is reclaimed meanwhile, again. */
 		folio = filemap_lock_folio(mapping, index);
 	} while (IS_ERR(folio));
 	return folio;
 }
 
-/* Has the VMA, and the device, room for the whole PMD around this fault? */
+/*
+ * Make the folio at @index, which was not there, or find that of someone who was faster:
+ * locked and with a reference. With @huge a new one is PMD-sized if that is to be had and
+ * none of its pages exists yet. -ENOSPC past the end.
+ */
+static struct folio *make_folio(struct address_space *mapping, pgoff_t index, bool huge)
+{
+	struct folio *folio = ERR_PTR(-ENOSPC);
+
+	filemap_invalidate_lock_shared(mapping);
+	if (index < nr_pages(mapping))
+		folio = find_or_make(mapping, index, huge);
+	filemap_invalidate_unlock_shared(mapping);
+	return folio;
+}
+
+/* Has the VMA room for the whole PMD around this fault? */
 static bool wants_huge(const struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	const struct mmapdemo_device *dev = mmapdemo_open(vma->vm_file)->dev;
-	pgoff_t index = ALIGN_DOWN(vmf->pgoff, HPAGE_PMD_NR);
 
 	/* A private store wants one page, to copy it. */
 	if (!dev->huge || ((vmf->flags & FAULT_FLAG_WRITE) && !(vma->vm_flags & VM_SHARED)))
 		return false;
-	return thp_vma_suitable_order(vma, vmf->address, HPAGE_PMD_ORDER) &&
-	       ((loff_t)index << PAGE_SHIFT) + HPAGE_PMD_SIZE <= mmapdemo_size(dev);
+	return thp_vma_suitable_order(vma, vmf->address, HPAGE_PMD_ORDER);
 }
 
 static vm_fault_t ram_fault(struct vm_fault *vmf)
@@ -116,16 +149,19 @@ static vm_fault_t ram_fault(struct vm_fault *vmf)
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	struct folio *folio;
 
-	/* mmap() may reach past the end and mremap() may grow it: each page is checked. */
-	if (vmf->pgoff >= i_size_read(mapping->host) >> PAGE_SHIFT)
-		return VM_FAULT_SIGBUS;
 	folio = filemap_lock_folio(mapping, vmf->pgoff);
 	if (IS_ERR(folio)) {
 		folio = make_folio(mapping, vmf->pgoff, wants_huge(vmf));
 		if (IS_ERR(folio))
 			return vmf_error(PTR_ERR(folio));
 	}
-	/* Locked until the core has mapped it, so that it cannot be truncated in between. */
+	/* A folio of 2 MiB that somebody holds cannot be split: it may reach past the end. */
+	if (unlikely(vmf->pgoff >= nr_pages(mapping))) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return VM_FAULT_SIGBUS;
+	}
+	/* Locked until the core has mapped it, so that it cannot be cut off in between. */
 	vmf->page = folio_file_page(folio, vmf->pgoff);
 	return VM_FAULT_LOCKED;
 }
@@ -156,10 +192,9 @@ static const struct vm_operations_struct ram_vm_ops = {
  */
 static int ram_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	loff_t size = mmapdemo_size(mmapdemo_open(file)->dev);
 	struct file *own;
 
-	if (vma->vm_pgoff >= size >> PAGE_SHIFT)
+	if (vma->vm_pgoff >= nr_pages(file->f_mapping))
 		return -ENXIO;
 	/* Data, which anybody who may open the node writes: nothing to be run. */
 	if (vma->vm_flags & VM_EXEC)
@@ -190,11 +225,11 @@ static ssize_t copy_from_folio(struct folio *folio, pgoff_t index, size_t offset
 static ssize_t ram_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct address_space *mapping = iocb->ki_filp->f_mapping;
-	loff_t size = i_size_read(mapping->host);
 	ssize_t copied, done = 0;
 	size_t want;
+	loff_t size;
 
-	while (iov_iter_count(to) && iocb->ki_pos < size) {
+	while (iov_iter_count(to) && iocb->ki_pos < (size = i_size_read(mapping->host))) {
 		pgoff_t index = iocb->ki_pos >> PAGE_SHIFT;
 		size_t offset = offset_in_page(iocb->ki_pos);
 		struct folio *folio = filemap_get_folio(mapping, index);
@@ -321,37 +356,266 @@ static loff_t ram_seek(struct file *file, loff_t offset, int whence)
 /*
  * "Written back": there is nowhere to write to, so what remains is what writeback does to
  * the mappings. The pages are write-protected wherever they are mapped, and the next store
- * to each runs page_mkwrite again.
+ * to each runs page_mkwrite again. From here on the dirty flag does not protect the folio.
  */
-static void clean_folio(struct address_space *mapping, struct folio *folio)
+static void clean_folio(struct folio *folio, void *held)
+{
+	if (folio_test_private(folio))
+		folio_change_private(folio, held);
+	else
+		folio_attach_private(folio, held);
+	folio_mkclean(folio);
+	folio_clear_dirty(folio);
+}
+
+static void sync_folio(struct address_space *mapping, struct folio *folio)
 {
 	folio_lock(folio);
-	if (folio->mapping == mapping && folio_test_dirty(folio)) {
-		/* From here on the dirty flag does not protect it: see ram_release_folio(). */
-		if (!folio_test_private(folio))
-			folio_attach_private(folio, mapping);
-		folio_mkclean(folio);
-		folio_clear_dirty(folio);
-	}
+	if (folio->mapping == mapping && folio_test_dirty(folio))
+		clean_folio(folio, HELD_UNTOLD);
 	folio_unlock(folio);
 }
 
-static int ram_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+static int sync_range(struct address_space *mapping, pgoff_t index, pgoff_t last)
 {
-	struct address_space *mapping = file->f_mapping;
-	pgoff_t index = start >> PAGE_SHIFT, last = end >> PAGE_SHIFT;
 	struct folio_batch batch;
 	int i;
 
 	folio_batch_init(&batch);
 	while (filemap_get_folios(mapping, &index, last, &batch)) {
 		for (i = 0; i < folio_batch_count(&batch); i++)
-			clean_folio(mapping, batch.folios[i]);
+			sync_folio(mapping, batch.folios[i]);
 		folio_batch_release(&batch);
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}
+	return 0;
+}
+
+static int ram_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct inode *inode = file->f_mapping->host;
+	int err;
+
+	inode_lock_shared(inode);
+	err = sync_range(inode->i_mapping, start >> PAGE_SHIFT, end >> PAGE_SHIFT);
+	inode_unlock_shared(inode);
+	return err;
+}
+
+static bool is_untold(struct folio *folio)
+{
+	return folio_test_dirty(folio) ||
+	       (folio_test_private(folio) && folio_get_private(folio) == HELD_UNTOLD);
+}
+
+/*
+ * Put the folio to the run, if it is to be told and follows what is in it; false ends the run.
+ * All of the folio: it is cleaned as a whole, so there is no telling of a part of it.
+ */
+static bool harvest_folio(struct address_space *mapping, struct folio *folio,
+			  struct mmapdemo_run *run)
+{
+	pgoff_t next = min(folio->index + folio_nr_pages(folio), nr_pages(mapping));
+	bool more = true;
+
+	folio_lock(folio);
+	if (folio->mapping != mapping || !is_untold(folio)) {
+		more = !run->pages;
+	} else if (run->pages && run->page + run->pages != folio->index) {
+		more = false;
+	} else {
+		clean_folio(folio, HELD);
+		if (!run->pages)
+			run->page = folio->index;
+		run->pages = next - run->page;
+	}
+	folio_unlock(folio);
+	return more;
+}
+
+static int harvest(struct address_space *mapping, pgoff_t page, pgoff_t end,
+		   struct mmapdemo_run *run)
+{
+	struct folio_batch batch;
+	pgoff_t index = page;
+	bool more = true;
+	int i;
+
+	folio_batch_init(&batch);
+	while (more && filemap_get_folios(mapping, &index, end - 1, &batch)) {
+		for (i = 0; more && i < folio_batch_count(&batch); i++)
+			more = harvest_folio(mapping, batch.folios[i], run);
+		folio_batch_release(&batch);
+		/* What is in the run is clean by now: it is told, whoever is being killed. */
+		if (!run->pages && fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+	return run->pages > 0;
+}
+
+static int ram_harvest(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end,
+		       struct mmapdemo_run *run)
+{
+	int ret;
+
+	*run = (struct mmapdemo_run) { 0 };
+	inode_lock_shared(dev->inode);
+	ret = harvest(dev->inode->i_mapping, page, end, run);
+	inode_unlock_shared(dev->inode);
+	return ret;
+}
+
+/* The folio at @offset if that is inside of it, locked and with a reference, else NULL. */
+static struct folio *lock_cut_folio(struct address_space *mapping, loff_t offset)
+{
+	struct folio *folio = filemap_lock_folio(mapping, offset >> PAGE_SHIFT);
+
+	if (IS_ERR(folio))
+		return NULL;
+	if (folio_test_large(folio) && folio_pos(folio) < offset)
+		return folio;
+	folio_unlock(folio);
+	folio_put(folio);
+	return NULL;
+}
+
+static void unlock_cut_folio(struct folio *folio)
+{
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+/*
+ * The core splits a folio that is cut in two, but not one with private data, and then drops
+ * it as a whole if it is clean. So it becomes dirty instead, and the next harvest tells of
+ * it; with inode_lock held for writing nobody cleans it before it is cut.
+ *
+ * One that reaches past the end, because it could not be split before, keeps its private
+ * data: of pages behind the end the core would take a dirty one for one that is accounted to
+ * a writeback, which there is none of.
+ */
+static void prepare_cut(struct address_space *mapping, loff_t offset)
+{
+	struct folio *folio = lock_cut_folio(mapping, offset);
+
+	if (!folio)
+		return;
+	if (folio_test_private(folio)) {
+		folio_mark_dirty(folio);
+		if (folio->index + folio_nr_pages(folio) <= nr_pages(mapping))
+			folio_detach_private(folio);
+	}
+	unlock_cut_folio(folio);
+}
+
+/* Is there one yet to be split? */
+static bool is_uncut(struct address_space *mapping, loff_t offset)
+{
+	struct folio *folio = lock_cut_folio(mapping, offset);
+	bool uncut;
+
+	if (!folio)
+		return false;
+	uncut = !folio_test_private(folio);
+	unlock_cut_folio(folio);
+	return uncut;
+}
+
+/* What could not be split never is, by anybody. */
+static void hold_uncut(struct address_space *mapping, loff_t offset)
+{
+	struct folio *folio = lock_cut_folio(mapping, offset);
+
+	if (!folio)
+		return;
+	if (!folio_test_private(folio))
+		folio_attach_private(folio, HELD);
+	unlock_cut_folio(folio);
+}
+
+/*
+ * Take the bytes from @start to before @end out of the cache, and what is left of their pages
+ * is zero. A folio that somebody holds, to copy from it say, cannot be split: wait a little.
+ */
+static void cut(struct address_space *mapping, loff_t start, loff_t end)
+{
+	bool uncut = true;
+	int tries;
+
+	prepare_cut(mapping, start);
+	prepare_cut(mapping, end);
+	for (tries = 100; uncut && tries; tries--) {
+		if (tries < 100)
+			schedule_timeout_uninterruptible(1);
+		truncate_inode_pages_range(mapping, start, end - 1);
+		uncut = is_uncut(mapping, start) || is_uncut(mapping, end);
+	}
+	hold_uncut(mapping, start);
+	hold_uncut(mapping, end);
+}
+
+static int ram_punch(struct mmapdemo_device *dev, loff_t offset, loff_t length)
+{
+	struct address_space *mapping = dev->inode->i_mapping;
+	loff_t end = offset + length;
+
+	inode_lock(dev->inode);
+	filemap_invalidate_lock(mapping);
+	/* Only whole pages are unmapped; of the others it is bytes that become zero. */
+	if (round_down(end, PAGE_SIZE) > round_up(offset, PAGE_SIZE))
+		unmap_mapping_range(mapping, round_up(offset, PAGE_SIZE),
+				    round_down(end, PAGE_SIZE) - round_up(offset, PAGE_SIZE),
+				    false);
+	cut(mapping, offset, end);
+	filemap_invalidate_unlock(mapping);
+	inode_unlock(dev->inode);
+	return 0;
+}
+
+/* Stores behind the end of the last page have left something there. */
+static void grow(struct address_space *mapping, loff_t size)
+{
+	loff_t old = i_size_read(mapping->host);
+	struct folio *folio = filemap_lock_folio(mapping, old >> PAGE_SHIFT);
+
+	if (!IS_ERR(folio)) {
+		if (folio_pos(folio) < old)
+			folio_zero_segment(folio, offset_in_folio(folio, old), folio_size(folio));
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	i_size_write(mapping->host, size);
+}
+
+/*
+ * What is cut off goes while the size is still the old one: the core counts the pages that it
+ * finds behind the end, when it splits a folio, for a writeback that there is none of. Who has
+ * seen the old size, and maps or copies a page, is unmapped after it has changed.
+ */
+static void shrink(struct address_space *mapping, loff_t size)
+{
+	loff_t end = round_up(i_size_read(mapping->host), PAGE_SIZE);
+
+	cut(mapping, size, max_t(loff_t, end, round_up(size, HPAGE_PMD_SIZE)));
+	i_size_write(mapping->host, size);
+	unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, true);
+}
+
+static int ram_resize(struct mmapdemo_device *dev, loff_t size)
+{
+	struct address_space *mapping = dev->inode->i_mapping;
+
+	inode_lock(dev->inode);
+	filemap_invalidate_lock(mapping);
+	if (size < i_size_read(dev->inode))
+		shrink(mapping, size);
+	else
+		grow(mapping, size);
+	filemap_invalidate_unlock(mapping);
+	inode_unlock(dev->inode);
 	return 0;
 }
 
@@ -373,66 +637,27 @@ static unsigned long ram_dirty(struct mmapdemo_device *dev)
 	return dirty;
 }
 
-/* A number and perhaps one of K M G T P E; memparse() would wrap around without a word. */
-static int parse_bytes(const char *text, unsigned long long *bytes)
+static int check_spec(struct mmapdemo_spec *spec)
 {
-	static const char units[] = "KMGTPE";
-	size_t len = strlen(text);
-	char number[32];
-	const char *unit;
-	int err;
-
-	if (!len || len >= sizeof(number))
-		return -EINVAL;
-	strscpy(number, text, sizeof(number));
-	unit = strchr(units, toupper(number[len - 1]));
-	if (unit)
-		number[len - 1] = '\0';
-	err = kstrtoull(number, 0, bytes);
-	if (err || !unit)
-		return err;
-	return check_shl_overflow(*bytes, 10 * (unit - units + 1), bytes) ? -ERANGE : 0;
-}
-
-static int parse_size(const char *text, loff_t *size)
-{
-	unsigned long long bytes;
-	int err;
-
-	if (!text) {
-		*size = MMAPDEMO_DEFAULT_SIZE;
-		return 0;
-	}
-	err = parse_bytes(text, &bytes);
-	if (err == -ERANGE || (!err && bytes > MAX_LFS_FILESIZE)) {
-		pr_err("size=%s is more than a file can have, %lld\n", text, MAX_LFS_FILESIZE);
-		return -EFBIG;
-	}
-	if (err) {
-		pr_err("size=%s is not a number of bytes (K, M, G accepted)\n", text);
-		return -EINVAL;
-	}
-	if (!bytes || bytes % PAGE_SIZE) {
-		pr_err("size=%s is not a multiple, from 1, of the page size %lu\n", text,
-		       PAGE_SIZE);
-		return -EINVAL;
-	}
-	*size = bytes;
+	if (spec->file)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_FILE,
+				       "goes with backing file, and backing is ram", -EINVAL);
+	if (spec->size > MAX_LFS_FILESIZE)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_SIZE, "is more than a file can have",
+				       -EFBIG);
+	if (spec->size % PAGE_SIZE)
+		return mmapdemo_refuse(spec, MMAPDEMO_A_SIZE,
+				       "is not a multiple, from 1, of the page size", -EINVAL);
 	return 0;
 }
 
-static int ram_create(struct mmapdemo_device *dev, const struct mmapdemo_spec *spec)
+static int ram_create(struct mmapdemo_device *dev, struct mmapdemo_spec *spec)
 {
 	struct address_space *mapping;
 	struct inode *inode;
-	loff_t size;
 	int err;
 
-	if (spec->path) {
-		pr_err("path=%s goes with backing=file, and backing is ram\n", spec->path);
-		return -EINVAL;
-	}
-	err = parse_size(spec->size, &size);
+	err = check_spec(spec);
 	if (err)
 		return err;
 	inode = new_inode(ram_mnt->mnt_sb);
@@ -444,7 +669,7 @@ static int ram_create(struct mmapdemo_device *dev, const struct mmapdemo_spec *s
 	mapping->a_ops = &ram_address_space_ops;
 	mapping_set_unevictable(mapping);
 	mapping_set_large_folios(mapping);
-	i_size_write(inode, size);
+	i_size_write(inode, spec->size ?: MMAPDEMO_DEFAULT_SIZE);
 	dev->inode = inode;
 	return 0;
 }
@@ -479,10 +704,14 @@ static void ram_exit(void)
 
 const struct mmapdemo_backing mmapdemo_backing_ram = {
 	.name			= "ram",
+	.own			= true,
 	.init			= ram_init,
 	.exit			= ram_exit,
 	.create			= ram_create,
 	.destroy		= ram_destroy,
+	.resize			= ram_resize,
+	.punch			= ram_punch,
+	.harvest		= ram_harvest,
 	.mmap			= ram_mmap,
 	.read_iter		= ram_read_iter,
 	.write_iter		= ram_write_iter,

@@ -120,6 +120,18 @@ static inline bool thp_vma_suitable_order(struct vm_area_struct *vma, unsigned l
 }
 #endif
 
+/* 6.6: a dump finds its attributes where a command does. */
+#ifdef HAVE_GENL_INFO_DUMP
+#define mmapdemo_dump_attrs(cb) (genl_info_dump(cb)->attrs)
+#else
+#define mmapdemo_dump_attrs(cb) (genl_dumpit_info(cb)->attrs)
+#endif
+
+/* 6.4: see FAULT_FLAG_VMA_LOCK. */
+#ifndef HAVE_FAULT_FLAG_VMA_LOCK
+static inline void vma_start_write(struct vm_area_struct *vma) {}
+#endif
+
 /* 6.6: huge_fault is told an order, before that one of three sizes. */
 #ifdef HAVE_HUGE_FAULT_ORDER
 typedef unsigned int mmapdemo_huge_t;

@@ -2,92 +2,72 @@
 /*
  * The outer layer of vm_operations: the same for every device, whatever supplies its pages.
  *
- * mmap() lets the backing set the VMA up, copies the vm_operations that it left there, and
- * overrides those at which something is to be seen. The copy sits in a struct
- * mmapdemo_mapping, so that the mapping is found from vma->vm_ops and vm_private_data
- * stays the backing's:
- *
- *	vma->vm_ops --> mapping.ops     open close fault ...   here, then mapping.inner
- *	                                every other operation  the backing's, as it was
+ * Each handler calls that of the backing, which mapping.c has put aside in mapping.inner,
+ * and enters what came of it. When a device dies its mappings get inner handlers that
+ * answer SIGBUS: nothing has to be asked on the way of a fault.
  */
-#include <linux/file.h>
 #include <linux/iversion.h>
 #include <linux/mm.h>
-#include <linux/slab.h>
 
 #include "clock.h"
-#include "mmapdemo.h"
+#include "events.h"
+#include "mapping.h"
 #include "trace.h"
 
 #ifdef CONFIG_X86_TSC
 u64 mmapdemo_clock_mult;
 #endif
 
-/**
- * struct mmapdemo_mapping - one mmap() call and what fork, split and mremap made of it
- * @ops: what the VMAs point to
- * @inner: a copy of what the backing installed, one load nearer to the fault path
- * @cpu: the device's figures, likewise
- * @installed: what the backing installed, for the VMA to go back to
- * @dev: the device; @file keeps it
- * @file: the file that was mapped. For a file device vma->vm_file is the file behind it,
- *	and without this reference nothing would hold the device and the module.
- * @vmas: VMAs that point to @ops
- * @stamp: what stamp() last left in the file's inode. Unlocked: should two CPUs mix theirs
- *	while a third sets the time, the next jiffy puts it right.
- */
-struct mmapdemo_mapping {
-	struct vm_operations_struct ops;
-	struct vm_operations_struct inner;
-	struct mmapdemo_stats_cpu __percpu *cpu;
-	const struct vm_operations_struct *installed;
-	struct mmapdemo_device *dev;
-	struct file *file;
-	refcount_t vmas;
-	struct {
-		unsigned long tick;
-		struct timespec64 mtime;
-		u64 version;
-		u32 ctime_raw;
-	} stamp;
-};
-
-static struct mmapdemo_mapping *mapping_of(const struct vm_area_struct *vma)
-{
-	return container_of(vma->vm_ops, struct mmapdemo_mapping, ops);
-}
-
-/* Another VMA of this mapping: fork, a split, or the copy that mremap() makes. */
-static void mapping_open(struct vm_area_struct *vma)
-{
-	struct mmapdemo_mapping *m = mapping_of(vma);
-
-	refcount_inc(&m->vmas);
-	if (m->inner.open)
-		m->inner.open(vma);
-}
-
-static void mapping_close(struct vm_area_struct *vma)
-{
-	struct mmapdemo_mapping *m = mapping_of(vma);
-
-	trace_mmapdemo_close(m->dev, vma->vm_pgoff, vma->vm_start, MMAPDEMO_NO_ACCESS, 0, 0);
-	if (m->inner.close)
-		m->inner.close(vma);
-	if (!refcount_dec_and_test(&m->vmas))
-		return;
-	/* The core may look at vma->vm_ops once more, and the backing's are still good. */
-	vma->vm_ops = m->installed;
-	atomic_long_dec(&m->dev->live);
-	fput(m->file);
-	kfree(m);
-}
-
 static enum mmapdemo_access access_of(const struct vm_fault *vmf)
 {
 	if (!(vmf->flags & FAULT_FLAG_WRITE))
 		return MMAPDEMO_READ;
 	return vmf->vma->vm_flags & VM_SHARED ? MMAPDEMO_WRITE : MMAPDEMO_COW;
+}
+
+/* What an error is in the group of fault events, 0 if it is none. */
+static unsigned int failure(vm_fault_t result)
+{
+	if (result & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
+		return MMAPDEMO_FAULT_HWPOISON;
+	if (result & VM_FAULT_OOM)
+		return MMAPDEMO_FAULT_OOM;
+	return result & VM_FAULT_ERROR ? MMAPDEMO_FAULT_SIGBUS : 0;
+}
+
+/*
+ * A call whose result is not plain success. After VM_FAULT_RETRY the mapping may be gone;
+ * page_mkwrite says VM_FAULT_NOPAGE of a page that went away before: the core comes again.
+ */
+static noinline void account_unusual(struct mmapdemo_mapping *m, struct mmapdemo_device *dev,
+				     pgoff_t pgoff, enum mmapdemo_access access,
+				     enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns)
+{
+	if (access == MMAPDEMO_MKWRITE && (result & VM_FAULT_NOPAGE))
+		return;
+	mmapdemo_stats_unusual(dev->stats.cpu, access, outcome, result, ns);
+	if (result & VM_FAULT_RETRY)
+		return;
+	atomic_long_inc(&m->faults[access]);
+	if (failure(result))
+		mmapdemo_event(MMAPDEMO_EVENT_FAULT, failure(result), dev, pgoff);
+}
+
+/* One call of the backing's handler, its kind, VM_FAULT_* result and time: two increments. */
+static __always_inline void account(struct mmapdemo_mapping *m, struct mmapdemo_device *dev,
+				    struct mmapdemo_stats_cpu __percpu *cpu,
+				    const struct vm_fault *vmf, enum mmapdemo_access access,
+				    unsigned int flags, vm_fault_t result, u64 ns)
+{
+	enum mmapdemo_outcome outcome = flags & FAULT_FLAG_VMA_LOCK ? MMAPDEMO_DONE_VMA :
+								      MMAPDEMO_DONE;
+
+	if (unlikely(result & MMAPDEMO_UNUSUAL)) {
+		account_unusual(m, dev, vmf->pgoff, access, outcome, result, ns);
+		return;
+	}
+	mmapdemo_stats_call(cpu, access, outcome, ns);
+	atomic_long_inc(&m->faults[access]);
 }
 
 /*
@@ -113,7 +93,7 @@ static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, v
  */
 static vm_fault_t mapping_fault(struct vm_fault *vmf)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
 	struct mmapdemo_device *dev = m->dev;
@@ -125,7 +105,7 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	ns = mmapdemo_clock_since(start);
 	if (maps_huge(vmf, access, ret))
 		mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
-	mmapdemo_stats_call(cpu, access, vmf->flags, ret, ns);
+	account(m, dev, cpu, vmf, access, vmf->flags, ret, ns);
 	if (trace_mmapdemo_fault_enabled())
 		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
 	mmapdemo_stats_leave(cpu);
@@ -135,7 +115,7 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 /* A backing that installs whole PMDs (or PUDs) itself; FALLBACK: the fault comes again. */
 static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
 	struct mmapdemo_device *dev = m->dev;
@@ -148,7 +128,7 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 	if (!(ret & VM_FAULT_FALLBACK)) {
 		if (!(ret & (VM_FAULT_RETRY | VM_FAULT_ERROR)))
 			mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
-		mmapdemo_stats_call(cpu, access, vmf->flags, ret, ns);
+		account(m, dev, cpu, vmf, access, vmf->flags, ret, ns);
 		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
 	}
 	mmapdemo_stats_leave(cpu);
@@ -158,11 +138,12 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 /* Never sleeps, keeps its lock, and is short: counted, not timed. */
 static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	vm_fault_t ret = m->inner.map_pages(vmf, start, end);
 
 	if (ret & VM_FAULT_NOPAGE) {
 		mmapdemo_stats_inc(&m->dev->stats, MMAPDEMO_AROUND);
+		atomic_long_inc(&m->faults[MMAPDEMO_MAPPING_AROUND]);
 		if (pmd_trans_huge(*vmf->pmd))
 			mmapdemo_stats_inc(&m->dev->stats, MMAPDEMO_HUGE);
 	}
@@ -179,13 +160,13 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 					  vm_fault_t (*inner)(struct vm_fault *vmf),
 					  vm_fault_t success)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
 
 	ret = inner(vmf);
 	ns = mmapdemo_clock_since(start);
-	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, ret & ~success, ns);
+	account(m, m->dev, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, ret & ~success, ns);
 	if (trace_mmapdemo_mkwrite_enabled())
 		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, ret, ns);
 	return ret;
@@ -194,13 +175,13 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 /* VM_FAULT_NOPAGE: there is no such page any more, and the access comes again. */
 static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, mapping_of(vmf->vma)->inner.page_mkwrite, 0);
+	return mkwrite(vmf, mmapdemo_mapping_of(vmf->vma)->inner.page_mkwrite, 0);
 }
 
 /* VM_FAULT_NOPAGE: it has made the page table entry writable itself. */
 static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, mapping_of(vmf->vma)->inner.pfn_mkwrite, VM_FAULT_NOPAGE);
+	return mkwrite(vmf, mmapdemo_mapping_of(vmf->vma)->inner.pfn_mkwrite, VM_FAULT_NOPAGE);
 }
 
 /*
@@ -240,27 +221,51 @@ static void stamp(struct mmapdemo_mapping *m, struct file *file)
  */
 static vm_fault_t mapping_plain_mkwrite(struct vm_fault *vmf)
 {
-	struct mmapdemo_mapping *m = mapping_of(vmf->vma);
+	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	struct file *file = vmf->vma->vm_file;
 
 	if (!stamp_stands(m, file_inode(file)))
 		stamp(m, file);
-	mmapdemo_stats_call(m->cpu, MMAPDEMO_MKWRITE, 0, 0, 0);
+	account(m, m->dev, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, 0, 0);
 	if (trace_mmapdemo_mkwrite_enabled())
 		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, 0, 0);
 	return 0;
 }
 
-/* Put the outer layer over what the backing installed; what is not overridden is kept. */
-static void wrap(struct mmapdemo_mapping *m, struct vm_area_struct *vma)
-{
-	const struct vm_operations_struct *inner = vma->vm_ops;
+/* What the mappings of a dead device call instead of what the backing installed. */
 
-	m->installed = inner;
-	m->inner = *inner;
-	m->ops = *inner;
-	m->ops.open = mapping_open;
-	m->ops.close = mapping_close;
+static vm_fault_t dead_fault(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
+}
+
+static vm_fault_t dead_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order)
+{
+	return VM_FAULT_FALLBACK;
+}
+
+static vm_fault_t dead_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+/* Called when somebody may be in any of the handlers: each pointer changes in one step. */
+void mmapdemo_fault_kill(struct mmapdemo_mapping *m)
+{
+	WRITE_ONCE(m->inner.fault, dead_fault);
+	WRITE_ONCE(m->inner.huge_fault, dead_huge_fault);
+	WRITE_ONCE(m->inner.map_pages, dead_map_pages);
+	WRITE_ONCE(m->inner.page_mkwrite, dead_fault);
+	WRITE_ONCE(m->inner.pfn_mkwrite, dead_fault);
+	/* Where there was none of the backing's this is not the handler that calls it. */
+	WRITE_ONCE(m->ops.page_mkwrite, mapping_page_mkwrite);
+}
+
+/* Put the outer layer over what the backing installed; what is not overridden is kept. */
+void mmapdemo_fault_wrap(struct mmapdemo_mapping *m)
+{
+	const struct vm_operations_struct *inner = &m->inner;
+
 	m->ops.fault = mapping_fault;
 	m->ops.page_mkwrite = inner->page_mkwrite ? mapping_page_mkwrite : mapping_plain_mkwrite;
 	/* The core asks by presence whether these may be called. */
@@ -270,34 +275,4 @@ static void wrap(struct mmapdemo_mapping *m, struct vm_area_struct *vma)
 		m->ops.map_pages = mapping_map_pages;
 	if (inner->pfn_mkwrite)
 		m->ops.pfn_mkwrite = mapping_pfn_mkwrite;
-	vma->vm_ops = &m->ops;
-}
-
-/*
- * Map @file at @vma: called by mmap(), nothing can fail once the backing has set the VMA
- * up, because only then the core would owe the backing a close.
- */
-int mmapdemo_mapping_create(struct file *file, struct vm_area_struct *vma)
-{
-	struct mmapdemo_device *dev = mmapdemo_open(file)->dev;
-	struct mmapdemo_mapping *m;
-	int err;
-
-	m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
-	if (!m)
-		return -ENOMEM;
-	err = dev->backing->mmap(file, vma);
-	if (err) {
-		kfree(m);
-		return err;
-	}
-	m->cpu = dev->stats.cpu;
-	m->dev = dev;
-	m->file = get_file(file);
-	m->stamp.tick = jiffies - 1;
-	refcount_set(&m->vmas, 1);
-	wrap(m, vma);
-	atomic_long_inc(&dev->live);
-	mmapdemo_stats_inc(&dev->stats, MMAPDEMO_MAPPINGS);
-	return 0;
 }

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The device as a file: a row of bytes of fixed size, and mmap.
+ * The device as a file: a row of bytes that ends at its size, and mmap.
  *
- * The rules of the ends are here; what is between them is the backing's.
+ * The rules of the ends are here; what is between them is the backing's. Of a deleted device
+ * everything fails with ENODEV.
  */
 #include <linux/fadvise.h>
 #include <linux/file.h>
 #include <linux/magic.h>
 #include <linux/module.h>
+#include <linux/poll.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
 #include <linux/uio.h>
 
-#include "mmapdemo.h"
+#include "mapping.h"
 #include "trace.h"
 
 static struct mmapdemo_device *dev_of(struct file *file)
 {
 	return mmapdemo_open(file)->dev;
+}
+
+static bool is_dead(struct file *file)
+{
+	return mmapdemo_is_dead(dev_of(file));
 }
 
 /*
@@ -40,27 +47,51 @@ static bool is_misread(const struct mmapdemo_device *dev, const struct inode *no
 	return shmem_mapping(dev->inode->i_mapping) && node->i_sb->s_magic != TMPFS_MAGIC;
 }
 
+static int check_open(const struct mmapdemo_device *dev, const struct inode *node,
+		      const struct file *file)
+{
+	if (is_misread(dev, node))
+		return -ENXIO;
+	if (dev->read_only && (file->f_mode & FMODE_WRITE))
+		return -EACCES;
+	return mmapdemo_check_flags(file->f_flags);
+}
+
+static struct mmapdemo_open *open_alloc(struct mmapdemo_device *dev, int flags)
+{
+	struct mmapdemo_open *open;
+	int err;
+
+	open = kzalloc(sizeof(*open), GFP_KERNEL);
+	if (!open)
+		return ERR_PTR(-ENOMEM);
+	open->dev = dev;
+	if (!dev->backing->open)
+		return open;
+	err = dev->backing->open(dev, open, flags);
+	if (err) {
+		kfree(open);
+		return ERR_PTR(err);
+	}
+	return open;
+}
+
 static int mmapdemo_open_file(struct inode *inode, struct file *file)
 {
 	struct mmapdemo_device *dev = container_of(inode->i_cdev, struct mmapdemo_device, cdev);
 	struct mmapdemo_open *open;
 	int err;
 
-	err = mmapdemo_check_flags(file->f_flags);
+	err = check_open(dev, inode, file);
 	if (err)
 		return err;
-	if (is_misread(dev, inode))
-		return -ENXIO;
-	open = kzalloc(sizeof(*open), GFP_KERNEL);
-	if (!open)
-		return -ENOMEM;
-	open->dev = dev;
-	if (dev->backing->open) {
-		err = dev->backing->open(dev, open, file->f_flags);
-		if (err) {
-			kfree(open);
-			return err;
-		}
+	/* Either deleting sees us, or we see that it is deleted. */
+	if (!atomic_inc_unless_negative(&dev->opens))
+		return -ENODEV;
+	open = open_alloc(dev, file->f_flags);
+	if (IS_ERR(open)) {
+		atomic_dec(&dev->opens);
+		return PTR_ERR(open);
 	}
 	/*
 	 * The core keeps a shared mapping in file->f_mapping's tree and counts the writable
@@ -79,6 +110,7 @@ static int mmapdemo_release(struct inode *inode, struct file *file)
 
 	if (open->lower)
 		fput(open->lower);
+	atomic_dec(&open->dev->opens);
 	kfree(open);
 	return 0;
 }
@@ -88,6 +120,8 @@ static loff_t mmapdemo_llseek(struct file *file, loff_t offset, int whence)
 	struct mmapdemo_device *dev = dev_of(file);
 	loff_t size = mmapdemo_size(dev);
 
+	if (is_dead(file))
+		return -ENODEV;
 	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
 		if (offset < 0 || offset >= size)
 			return -ENXIO;
@@ -101,6 +135,8 @@ static ssize_t mmapdemo_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct mmapdemo_device *dev = dev_of(iocb->ki_filp);
 
+	if (is_dead(iocb->ki_filp))
+		return -ENODEV;
 	if (!iov_iter_count(to) || iocb->ki_pos >= mmapdemo_size(dev))
 		return 0;
 	return dev->backing->read_iter(iocb, to);
@@ -117,6 +153,8 @@ static ssize_t mmapdemo_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	size_t len = iov_iter_count(from);
 	ssize_t ret;
 
+	if (is_dead(iocb->ki_filp))
+		return -ENODEV;
 	if (iocb->ki_flags & IOCB_APPEND)
 		iocb->ki_pos = size;
 	if (!len)
@@ -136,6 +174,8 @@ static ssize_t mmapdemo_splice_read(struct file *file, loff_t *pos, struct pipe_
 {
 	loff_t left = mmapdemo_size(dev_of(file)) - *pos;
 
+	if (is_dead(file))
+		return -ENODEV;
 	if (left <= 0)
 		return 0;
 	len = min_t(loff_t, len, left);
@@ -144,7 +184,16 @@ static ssize_t mmapdemo_splice_read(struct file *file, loff_t *pos, struct pipe_
 
 static int mmapdemo_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 {
+	if (is_dead(file))
+		return -ENODEV;
 	return dev_of(file)->backing->fsync(file, start, end, datasync);
+}
+
+/* There are always bytes, and always room for bytes, until the device is deleted. */
+static __poll_t mmapdemo_poll(struct file *file, poll_table *wait)
+{
+	poll_wait(file, &dev_of(file)->hangup, wait);
+	return is_dead(file) ? EPOLLHUP | EPOLLERR : DEFAULT_POLLMASK;
 }
 
 /*
@@ -155,6 +204,8 @@ static int mmapdemo_fadvise(struct file *file, loff_t offset, loff_t len, int ad
 {
 	struct file *lower = mmapdemo_open(file)->lower;
 
+	if (is_dead(file))
+		return -ENODEV;
 	return lower ? vfs_fadvise(lower, offset, len, advice) :
 		       generic_fadvise(file, offset, len, advice);
 }
@@ -171,7 +222,9 @@ static int mmapdemo_mmap(struct file *file, struct vm_area_struct *vma)
 	int err;
 
 	/* The core lets a character device be mapped up to 2^63; no page is that far. */
-	if (vma->vm_pgoff + vma_pages(vma) > MAX_LFS_FILESIZE >> PAGE_SHIFT)
+	if (is_dead(file))
+		err = -ENODEV;
+	else if (vma->vm_pgoff + vma_pages(vma) > MAX_LFS_FILESIZE >> PAGE_SHIFT)
 		err = -EOVERFLOW;
 	else
 		err = mmapdemo_mapping_create(file, vma);
@@ -190,6 +243,7 @@ const struct file_operations mmapdemo_fops = {
 	.write_iter		= mmapdemo_write_iter,
 	.splice_read		= mmapdemo_splice_read,
 	.splice_write		= iter_file_splice_write,
+	.poll			= mmapdemo_poll,
 	.fsync			= mmapdemo_fsync,
 	.fadvise		= mmapdemo_fadvise,
 	.get_unmapped_area	= mmapdemo_get_unmapped_area,

@@ -46,9 +46,6 @@ void mmapdemo_stats_free(struct mmapdemo_stats *stats)
 void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapdemo_access access,
 			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns)
 {
-	/* The page went away before it was made writable: the core comes again. */
-	if (access == MMAPDEMO_MKWRITE && (result & VM_FAULT_NOPAGE))
-		return;
 	preempt_disable();
 	if (result & VM_FAULT_MAJOR)
 		this_cpu_inc(cpu->figures.count[MMAPDEMO_MAJOR]);
@@ -118,7 +115,7 @@ static u64 sum_of(const struct mmapdemo_figures *figures, enum mmapdemo_outcome 
 	return sum;
 }
 
-u64 mmapdemo_figures_faults(const struct mmapdemo_figures *figures, enum mmapdemo_access access)
+static u64 faults(const struct mmapdemo_figures *figures, enum mmapdemo_access access)
 {
 	return sum_of(figures, MMAPDEMO_DONE, access) +
 	       sum_of(figures, MMAPDEMO_DONE_VMA, access);
@@ -134,14 +131,39 @@ static u64 sum_of_all(const struct mmapdemo_figures *figures, enum mmapdemo_outc
 	return sum;
 }
 
-u64 mmapdemo_figures_retries(const struct mmapdemo_figures *figures)
+u64 mmapdemo_figures_counter(const struct mmapdemo_figures *figures,
+			     enum mmapdemo_faults_attr counter)
 {
-	return sum_of_all(figures, MMAPDEMO_AGAIN);
-}
-
-u64 mmapdemo_figures_vma_locked(const struct mmapdemo_figures *figures)
-{
-	return sum_of_all(figures, MMAPDEMO_DONE_VMA);
+	switch (counter) {
+	case MMAPDEMO_A_FAULTS_READ:
+		return faults(figures, MMAPDEMO_READ);
+	case MMAPDEMO_A_FAULTS_WRITE:
+		return faults(figures, MMAPDEMO_WRITE);
+	case MMAPDEMO_A_FAULTS_COW:
+		return faults(figures, MMAPDEMO_COW);
+	case MMAPDEMO_A_FAULTS_MKWRITE:
+		return faults(figures, MMAPDEMO_MKWRITE);
+	case MMAPDEMO_A_FAULTS_RETRY:
+		return sum_of_all(figures, MMAPDEMO_AGAIN);
+	case MMAPDEMO_A_FAULTS_VMA_LOCKED:
+		return sum_of_all(figures, MMAPDEMO_DONE_VMA);
+	case MMAPDEMO_A_FAULTS_AROUND:
+		return figures->count[MMAPDEMO_AROUND];
+	case MMAPDEMO_A_FAULTS_HUGE:
+		return figures->count[MMAPDEMO_HUGE];
+	case MMAPDEMO_A_FAULTS_MAJOR:
+		return figures->count[MMAPDEMO_MAJOR];
+	case MMAPDEMO_A_FAULTS_SIGBUS:
+		return figures->count[MMAPDEMO_SIGBUS];
+	case MMAPDEMO_A_FAULTS_OOM:
+		return figures->count[MMAPDEMO_OOM];
+	case MMAPDEMO_A_FAULTS_HWPOISON:
+		return figures->count[MMAPDEMO_HWPOISON];
+	case MMAPDEMO_A_FAULTS_INJECTED:
+		return figures->count[MMAPDEMO_INJECTED];
+	default:
+		return 0;
+	}
 }
 
 static u64 calls_of(const struct mmapdemo_figures *figures, enum mmapdemo_access access,

@@ -22,6 +22,10 @@ enum mmapdemo_access {
 	MMAPDEMO_NR_ACCESS,
 };
 
+/* What a mapping counts: its calls by access, and this. */
+#define MMAPDEMO_MAPPING_AROUND		MMAPDEMO_NR_ACCESS
+#define MMAPDEMO_NR_MAPPING_FAULTS	(MMAPDEMO_NR_ACCESS + 1)
+
 /* How a call of the backing's handler came out. */
 enum mmapdemo_outcome {
 	MMAPDEMO_DONE,		/* completed, for better or worse, under mmap_lock */
@@ -110,30 +114,23 @@ static inline void mmapdemo_stats_leave(struct mmapdemo_stats_cpu __percpu *cpu)
 void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapdemo_access access,
 			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns);
 
-/*
- * One call of the backing's handler: its kind, the FAULT_FLAG_* it ran under, its
- * VM_FAULT_* result and its time. In the fault path, hence inline and a single increment.
- */
-static __always_inline void mmapdemo_stats_call(struct mmapdemo_stats_cpu __percpu *cpu,
-						enum mmapdemo_access access, unsigned int flags,
-						vm_fault_t result, u64 ns)
-{
-	enum mmapdemo_outcome outcome = flags & FAULT_FLAG_VMA_LOCK ? MMAPDEMO_DONE_VMA :
-								      MMAPDEMO_DONE;
+/* What a result of such a call may say. */
+#define MMAPDEMO_UNUSUAL (VM_FAULT_ERROR | VM_FAULT_MAJOR | VM_FAULT_RETRY | VM_FAULT_NOPAGE)
 
-	if (unlikely(result & (VM_FAULT_ERROR | VM_FAULT_MAJOR | VM_FAULT_RETRY | VM_FAULT_NOPAGE)))
-		mmapdemo_stats_unusual(cpu, access, outcome, result, ns);
-	else
-		this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
+/* A call with plain success. In the fault path, hence inline and a single increment. */
+static __always_inline void mmapdemo_stats_call(struct mmapdemo_stats_cpu __percpu *cpu,
+						enum mmapdemo_access access,
+						enum mmapdemo_outcome outcome, u64 ns)
+{
+	this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
 }
 
 void mmapdemo_stats_snapshot(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum);
 void mmapdemo_stats_reset(struct mmapdemo_stats *stats);
 
 /* Sums over a snapshot. */
-u64 mmapdemo_figures_faults(const struct mmapdemo_figures *figures, enum mmapdemo_access access);
-u64 mmapdemo_figures_retries(const struct mmapdemo_figures *figures);
-u64 mmapdemo_figures_vma_locked(const struct mmapdemo_figures *figures);
+u64 mmapdemo_figures_counter(const struct mmapdemo_figures *figures,
+			     enum mmapdemo_faults_attr counter);
 /*
  * Bucket of a latency histogram. Attempts that came again are in it, because such a call
  * is where the waiting was: latency/{read,write,cow} sum up to read + write + cow + retry.

@@ -64,16 +64,13 @@ static ssize_t reset_store(struct device *d, struct device_attribute *attr, cons
 }
 static DEVICE_ATTR_WO(reset);
 
-/* Counters: each attribute knows how to tell its value from a snapshot. */
+/* Counters: which it is comes with the attribute. */
 
-struct counter {
-	struct device_attribute attr;
-	u64 (*value)(const struct mmapdemo_figures *figures);
-};
-
-static u64 value_of(const struct attribute *attr, const struct mmapdemo_figures *figures)
+static u64 value_of(struct device_attribute *attr, const struct mmapdemo_figures *figures)
 {
-	return container_of(attr, struct counter, attr.attr)->value(figures);
+	struct dev_ext_attribute *ext = container_of(attr, struct dev_ext_attribute, attr);
+
+	return mmapdemo_figures_counter(figures, (unsigned long)ext->var);
 }
 
 static ssize_t counter_show(struct device *d, struct device_attribute *attr, char *buf)
@@ -83,44 +80,29 @@ static ssize_t counter_show(struct device *d, struct device_attribute *attr, cha
 
 	if (!figures)
 		return -ENOMEM;
-	len = sysfs_emit(buf, "%llu\n", value_of(&attr->attr, figures));
+	len = sysfs_emit(buf, "%llu\n", value_of(attr, figures));
 	kfree(figures);
 	return len;
 }
 
-#define COUNTER(name, function)							\
-	static struct counter counter_##name = {				\
-		__ATTR(name, 0444, counter_show, NULL), function		\
+#define COUNTER(name, number)						\
+	static struct dev_ext_attribute counter_##name = {		\
+		__ATTR(name, 0444, counter_show, NULL), (void *)number	\
 	}
 
-#define FAULTS(name, access)							\
-	static u64 name##_value(const struct mmapdemo_figures *figures)		\
-	{									\
-		return mmapdemo_figures_faults(figures, access);		\
-	}									\
-	COUNTER(name, name##_value)
-
-#define COUNT(name, number)							\
-	static u64 name##_value(const struct mmapdemo_figures *figures)		\
-	{									\
-		return figures->count[number];					\
-	}									\
-	COUNTER(name, name##_value)
-
-FAULTS(read, MMAPDEMO_READ);
-FAULTS(write, MMAPDEMO_WRITE);
-FAULTS(cow, MMAPDEMO_COW);
-FAULTS(mkwrite, MMAPDEMO_MKWRITE);
-COUNT(around, MMAPDEMO_AROUND);
-COUNT(huge, MMAPDEMO_HUGE);
-COUNT(major, MMAPDEMO_MAJOR);
-COUNTER(retry, mmapdemo_figures_retries);
-COUNTER(vma_locked, mmapdemo_figures_vma_locked);
-COUNT(sigbus, MMAPDEMO_SIGBUS);
-COUNT(oom, MMAPDEMO_OOM);
-COUNT(hwpoison, MMAPDEMO_HWPOISON);
-COUNT(injected, MMAPDEMO_INJECTED);
-COUNT(total, MMAPDEMO_MAPPINGS);
+COUNTER(read, MMAPDEMO_A_FAULTS_READ);
+COUNTER(write, MMAPDEMO_A_FAULTS_WRITE);
+COUNTER(cow, MMAPDEMO_A_FAULTS_COW);
+COUNTER(mkwrite, MMAPDEMO_A_FAULTS_MKWRITE);
+COUNTER(around, MMAPDEMO_A_FAULTS_AROUND);
+COUNTER(huge, MMAPDEMO_A_FAULTS_HUGE);
+COUNTER(major, MMAPDEMO_A_FAULTS_MAJOR);
+COUNTER(retry, MMAPDEMO_A_FAULTS_RETRY);
+COUNTER(vma_locked, MMAPDEMO_A_FAULTS_VMA_LOCKED);
+COUNTER(sigbus, MMAPDEMO_A_FAULTS_SIGBUS);
+COUNTER(oom, MMAPDEMO_A_FAULTS_OOM);
+COUNTER(hwpoison, MMAPDEMO_A_FAULTS_HWPOISON);
+COUNTER(injected, MMAPDEMO_A_FAULTS_INJECTED);
 
 static struct attribute *faults_attrs[] = {
 	&counter_read.attr.attr,
@@ -139,9 +121,22 @@ static struct attribute *faults_attrs[] = {
 	NULL
 };
 
+static ssize_t total_show(struct device *d, struct device_attribute *attr, char *buf)
+{
+	struct mmapdemo_figures *figures = snapshot(d);
+	ssize_t len;
+
+	if (!figures)
+		return -ENOMEM;
+	len = sysfs_emit(buf, "%llu\n", figures->count[MMAPDEMO_MAPPINGS]);
+	kfree(figures);
+	return len;
+}
+static DEVICE_ATTR_RO(total);
+
 static ssize_t live_show(struct device *d, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%ld\n", atomic_long_read(&dev_of(d)->live));
+	return sysfs_emit(buf, "%ld\n", READ_ONCE(dev_of(d)->live));
 }
 static DEVICE_ATTR_RO(live);
 
@@ -202,9 +197,11 @@ static ssize_t stat_show(struct device *d, struct device_attribute *attr, char *
 		return -ENOMEM;
 	for (i = 0; faults_attrs[i]; i++)
 		len += sysfs_emit_at(buf, len, "faults/%s %llu\n", faults_attrs[i]->name,
-				     value_of(faults_attrs[i], figures));
+				     value_of(container_of(faults_attrs[i],
+							   struct device_attribute, attr),
+					      figures));
 	len += sysfs_emit_at(buf, len, "mappings/live %ld\nmappings/total %llu\n",
-			     atomic_long_read(&dev_of(d)->live), total_value(figures));
+			     READ_ONCE(dev_of(d)->live), figures->count[MMAPDEMO_MAPPINGS]);
 	for (i = 0; i < MMAPDEMO_NR_ACCESS; i++) {
 		len += sysfs_emit_at(buf, len, "%s", latency_names[i]);
 		for (j = 0; j < MMAPDEMO_BUCKETS; j++)
@@ -245,7 +242,7 @@ static const struct attribute_group faults_group = {
 
 static struct attribute *mappings_attrs[] = {
 	&dev_attr_live.attr,
-	&counter_total.attr.attr,
+	&dev_attr_total.attr,
 	NULL
 };
 

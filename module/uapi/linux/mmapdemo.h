@@ -24,11 +24,11 @@
  *
  * Devices come, go and are worked on through the generic netlink family "mmapdemo",
  * which Documentation/netlink/specs/mmapdemo.yaml describes word by word;
- * mmapdemo_netlink.h is made from that. A request names its device in MMAPDEMO_A_DEV, what
- * it does not know is refused, and the extended acknowledgement says which attribute
- * was wrong and why. MMAPDEMO_CMD_DEVICE_GET and MMAPDEMO_CMD_EVENT_GET are for
- * everybody, all else, the multicast group "faults" included, needs CAP_SYS_ADMIN in
- * the initial user namespace.
+ * mmapdemo_netlink.h is made from that. A request names its device in MMAPDEMO_A_DEV,
+ * what it does not know is refused, and the extended acknowledgment says which
+ * attribute was wrong and why. MMAPDEMO_CMD_DEVICE_GET and MMAPDEMO_CMD_EVENT_GET are
+ * for everybody, all else, the multicast group "faults" included, needs CAP_SYS_ADMIN
+ * in the initial user namespace.
  *
  *	command		kind	request (optional)	   answer
  *	device-add	do	backing (dev size flags file)  as device-get
@@ -54,7 +54,12 @@
  *
  * A range of pages is MMAPDEMO_A_PAGE, the first, and MMAPDEMO_A_PAGES, how many; without
  * them it begins at page 0 and goes to the end of the device. One that is not wholly
- * inside the device is refused with ERANGE.
+ * inside the device is refused with ERANGE. Dirt is kept by the folio: of one of 2 MiB
+ * that is in the range in part, dirty-harvest tells all pages.
+ *
+ * Without MMAPDEMO_A_FLAGS a new device of ram has huge pages, as the one that loading
+ * makes. With MMAPDEMO_A_FILE the file is the one behind the descriptor, and the device is
+ * read-only if that is not open for writing, or if the file may only be appended to.
  */
 #ifndef _UAPI_LINUX_MMAPDEMO_H
 #define _UAPI_LINUX_MMAPDEMO_H

@@ -439,6 +439,13 @@ bool has_vma_locks(void)
 
 /* Processes and files */
 
+long live(void)
+{
+	char text[32];
+
+	return read_file(SYSFS "mappings/live", text, sizeof(text)) > 0 ? atol(text) : -1;
+}
+
 unsigned long rounds(unsigned long stock)
 {
 	bool debug = !access("/sys/kernel/debug/kmemleak", F_OK) ||

@@ -116,6 +116,8 @@ const char *moved(void);
 const char *said(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The vma_locked of the last moved(). */
 long long moved_vma_locked(void);
+/* mappings/live as it is now: VMAs of the device. */
+long live(void);
 /* Does this kernel handle faults on files under the lock of the VMA alone? From 6.7 on. */
 bool has_vma_locks(void);
 

@@ -18,13 +18,6 @@ static void *shared_mapping(struct device *dev)
 	return map(dev->fd, dev->size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 }
 
-static long long live(void)
-{
-	char text[32];
-
-	return read_file(SYSFS "mappings/live", text, sizeof(text)) > 0 ? atoll(text) : -1;
-}
-
 /* The page table of a shared mapping is not copied: the child faults for itself. */
 TEST_F(device, fork_shared)
 {

@@ -65,11 +65,12 @@ TEST_F(device, moved)
 	EXPECT_TRUE(reads(self->dev.fd, 0, n, 0x200));
 }
 
-/* A part of it: three pieces of one mapping, each where it belongs in the device. */
+/* A part of it: three mappings of one, each where it belongs in the device. */
 TEST_F(device, middle_moved)
 {
 	size_t page = PAGE_SIZE, size = self->dev.size, n = self->dev.pages;
 	char *p = shared_mapping(&self->dev), *q = room(10 * page);
+	long pieces;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_NE(MAP_FAILED, q);
@@ -77,7 +78,7 @@ TEST_F(device, middle_moved)
 	mark();
 	ASSERT_EQ(q, raw_mremap(p + 10 * page, 10 * page, 10 * page,
 				MREMAP_MAYMOVE | MREMAP_FIXED, q));
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=2", moved());
 	EXPECT_EQ(SIGSEGV, trap_load(p + 10 * page));
 	EXPECT_EQ(SIGSEGV, trap_store(p + 20 * page - 1));
 	EXPECT_TRUE(holds(p, 10, 0x100));
@@ -92,8 +93,11 @@ TEST_F(device, middle_moved)
 	EXPECT_TRUE(holds(p + 10 * page, 10, 0x200));
 	EXPECT_TRUE(holds(p + 20 * page, n - 20, 0x114));
 	moved();
+	/* From 6.12 on the core may have joined it with a neighbour. */
+	pieces = live();
+	EXPECT_TRUE(pieces == 2 || pieces == 3);
 	munmap(p, size);
-	EXPECT_STREQ("live=-1", moved());
+	EXPECT_STREQ(said("live=-%ld", pieces), moved());
 }
 
 /* What was at the target is unmapped, the last piece of another mapping say. */
@@ -263,13 +267,13 @@ TEST_F(device, doubled)
 	mark();
 	q = raw_mremap(p, 0, 2 * size, MREMAP_MAYMOVE, NULL);
 	ASSERT_NE(MAP_FAILED, q);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=1", moved());
 	EXPECT_TRUE(holds(q, n, 0x100));
 	store(q, n, 0x200);
 	EXPECT_TRUE(holds(p, n, 0x200));
 	expect_end(_metadata, q, size, 2 * size);
 	munmap(p, size);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=-1", moved());
 	store(q, n, 0x300);
 	EXPECT_TRUE(reads(self->dev.fd, 0, n, 0x300));
 	moved();
@@ -282,6 +286,7 @@ TEST_F(device, doubled_in_parts)
 {
 	size_t part = self->dev.size / 4, n = self->dev.pages;
 	char *p = shared_mapping(&self->dev), *q = room(self->dev.size);
+	long views;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_NE(MAP_FAILED, q);
@@ -291,15 +296,18 @@ TEST_F(device, doubled_in_parts)
 		ASSERT_EQ(q + i * part, raw_mremap(p + i * part, 0, part,
 						   MREMAP_MAYMOVE | MREMAP_FIXED, q + i * part));
 	}
-	EXPECT_STREQ("", moved());
+	views = live() - 1;
+	EXPECT_TRUE(views == 1 || views == 4);
+	EXPECT_STREQ(said("live=%ld", views), moved());
 	munmap(p, self->dev.size);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=-1", moved());
 	EXPECT_TRUE(holds(q, n, 0x100));
 	moved();
+	/* One of four goes, or one becomes two. */
 	munmap(q + part, part);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ(views == 4 ? "live=-1" : "live=1", moved());
 	munmap(q, self->dev.size);
-	EXPECT_STREQ("live=-1", moved());
+	EXPECT_STREQ(views == 4 ? "live=-3" : "live=-2", moved());
 }
 
 /* The first place stays mapped, without pages: of files too, which 6.1 and later allow. */
@@ -315,11 +323,11 @@ TEST_F(device, dontunmap)
 	q = raw_mremap(p, size, size, flags, NULL);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_TRUE(holds(q, n, 0x100));
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=1", moved());
 	EXPECT_TRUE(holds(p, n, 0x100));
 	EXPECT_STRNE("", moved());
 	munmap(p, size);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=-1", moved());
 	store(q, n, 0x200);
 	EXPECT_TRUE(reads(self->dev.fd, 0, n, 0x200));
 	moved();
@@ -343,7 +351,7 @@ TEST_F(device, private)
 	q = raw_mremap(p, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
 	ASSERT_NE(MAP_FAILED, q);
 	EXPECT_TRUE(holds(q, n, 0x100));
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=1", moved());
 	EXPECT_TRUE(holds(p, n, TAG));
 	moved();
 	q = raw_mremap(q, size, 2 * size, MREMAP_MAYMOVE, NULL);
@@ -352,7 +360,7 @@ TEST_F(device, private)
 	EXPECT_EQ(SIGBUS, trap_store(q + size));
 	EXPECT_STREQ("cow=1 sigbus=1", moved());
 	munmap(q, 2 * size);
-	EXPECT_STREQ("", moved());
+	EXPECT_STREQ("live=-1", moved());
 	munmap(p, size);
 	EXPECT_STREQ("live=-1", moved());
 	EXPECT_TRUE(reads(self->dev.fd, 0, n, TAG));

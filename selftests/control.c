@@ -163,7 +163,7 @@ int add_ram(struct genl *genl, const char *dev, uint64_t size, uint32_t flags, s
 	genl_string(&request, MMAPDEMO_A_BACKING, "ram");
 	if (size != ANY_SIZE)
 		genl_u64(&request, MMAPDEMO_A_SIZE, size);
-	if (flags)
+	if (flags != ANY_FLAGS)
 		genl_u32(&request, MMAPDEMO_A_FLAGS, flags);
 	return ask_device(genl, &request, info);
 }
@@ -175,7 +175,7 @@ int add_file(struct genl *genl, const char *dev, int file, uint32_t flags, struc
 	begin(genl, &request, MMAPDEMO_CMD_DEVICE_ADD, 0, dev);
 	genl_string(&request, MMAPDEMO_A_BACKING, "file");
 	genl_u32(&request, MMAPDEMO_A_FILE, file);
-	if (flags)
+	if (flags != ANY_FLAGS)
 		genl_u32(&request, MMAPDEMO_A_FLAGS, flags);
 	return ask_device(genl, &request, info);
 }

@@ -10,8 +10,9 @@
 
 #include "genl.h"
 
-#define ANY_SIZE 0ULL
-#define NO_FILE (-1)
+#define ANY_SIZE (~0ULL)
+/* Nothing said of them: the kernel's choice. */
+#define ANY_FLAGS (~0U)
 
 /* What device-get and device-add tell. */
 struct info {

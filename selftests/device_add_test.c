@@ -348,7 +348,7 @@ TEST_F(add, lets_the_file_go)
 	snprintf(dir, sizeof(dir), "%s/mount", dir_of("tmpfs"));
 	snprintf(path, sizeof(path), "%s/file", dir);
 	ASSERT_EQ(0, mkdir(dir, 0700));
-	ASSERT_EQ(0, run("mount -t tmpfs tmpfs %s", dir));
+	ASSERT_EQ(0, run("mount -t tmpfs none %s", dir));
 	fd = filled(open(path, O_RDWR | O_CREAT, 0600));
 	ASSERT_EQ(0, add_file(&self->genl, NULL, fd, 0, NULL));
 	close(fd);

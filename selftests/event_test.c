@@ -93,7 +93,9 @@ static void listen_from(struct heard *heard, uint64_t devices, uint64_t faults)
 /* "1 added mmapdemo-e ram 8192", the number counted from the beginning of the test. */
 static const char *told(const struct heard *heard, unsigned int i, uint64_t first)
 {
-	static const char *const what[] = { "?", "added", "deleted", "resized", "mapped", "unmapped" };
+	static const char *const what[] = {
+		"?", "added", "deleted", "resized", "mapped", "unmapped",
+	};
 	const struct event *event = &heard->event[i];
 	static char text[128];
 

@@ -36,7 +36,7 @@ struct genl_request {
 /* What the kernel said to a request. */
 struct genl_answer {
 	int err;		/* 0 or -errno */
-	char text[160];		/* of the extended acknowledgement, empty without */
+	char text[160];		/* of the extended ack, empty without */
 	int at;			/* offset of the wrong attribute in the request, or -1 */
 	int missing;		/* type of the missing one, or -1 */
 	unsigned int messages;	/* how many came before the end */

@@ -26,13 +26,17 @@ struct stage {
 	unsigned long stores[2], syncs;
 };
 
-FIXTURE(harvest)
-{
+struct replica {
 	struct genl genl;
 	int fd;
 	struct stage *stage;
 	char *replica, *device;
 	unsigned long told, most;	/* pages in all harvests, and in the largest */
+};
+
+FIXTURE(harvest)
+{
+	struct replica replica;
 };
 
 FIXTURE_VARIANT(harvest)
@@ -52,14 +56,16 @@ FIXTURE_VARIANT_ADD(harvest, ram_huge)
 
 FIXTURE_SETUP(harvest)
 {
+	struct replica *r = &self->replica;
+
 	ASSERT_EQ(0, module_load("size=%lu huge=%d", SIZE, variant->huge));
-	ASSERT_EQ(0, control_open(&self->genl));
-	self->fd = open(NODE, O_RDWR);
-	ASSERT_LE(0, self->fd);
-	self->stage = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			   -1, 0);
-	self->replica = calloc(1, SIZE);
-	self->device = calloc(1, SIZE);
+	ASSERT_EQ(0, control_open(&r->genl));
+	r->fd = open(NODE, O_RDWR);
+	ASSERT_LE(0, r->fd);
+	r->stage = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
+	r->replica = calloc(1, SIZE);
+	r->device = calloc(1, SIZE);
 }
 
 FIXTURE_TEARDOWN_PARENT(harvest)
@@ -123,34 +129,34 @@ static bool copy_run(int fd, char *replica, const struct run *run)
 }
 
 /* Harvest, and copy what is told and nothing else: 0 or what went wrong. */
-static int replicate(FIXTURE_DATA(harvest) *self)
+static int replicate(struct replica *r)
 {
 	static struct runs runs;
 	unsigned long pages = 0;
-	int err = harvest(&self->genl, DEV, &runs);
+	int err = harvest(&r->genl, DEV, &runs);
 
 	if (err)
 		return err;
 	if (runs.nr > MAX_RUNS)
 		return -E2BIG;
 	for (unsigned int i = 0; i < runs.nr; i++) {
-		if (!copy_run(self->fd, self->replica, &runs.run[i]))
+		if (!copy_run(r->fd, r->replica, &runs.run[i]))
 			return -EIO;
 		pages += runs.run[i].pages;
 	}
-	self->told += pages;
-	if (pages > self->most)
-		self->most = pages;
-	self->stage->harvests++;
+	r->told += pages;
+	if (pages > r->most)
+		r->most = pages;
+	r->stage->harvests++;
 	return 0;
 }
 
 /* Both have done what they have to, and have met many harvests while they did. */
-static bool is_enough(FIXTURE_DATA(harvest) *self, unsigned long most, unsigned long harvests)
+static bool is_enough(struct replica *r, unsigned long most, unsigned long harvests)
 {
-	return __atomic_load_n(&self->stage->stores[0], __ATOMIC_ACQUIRE) >= most &&
-	       __atomic_load_n(&self->stage->stores[1], __ATOMIC_ACQUIRE) >= most &&
-	       self->stage->harvests >= harvests;
+	return __atomic_load_n(&r->stage->stores[0], __ATOMIC_ACQUIRE) >= most &&
+	       __atomic_load_n(&r->stage->stores[1], __ATOMIC_ACQUIRE) >= most &&
+	       r->stage->harvests >= harvests;
 }
 
 static pid_t start(struct stage *stage, int fd, int number, unsigned long most)
@@ -162,49 +168,54 @@ static pid_t start(struct stage *stage, int fd, int number, unsigned long most)
 	return pid;
 }
 
-static void run_replica(struct __test_metadata *_metadata, FIXTURE_DATA(harvest) *self,
+static void run_replica(struct __test_metadata *_metadata, struct replica *r,
 			int processes)
 {
 	unsigned long most = rounds(500000), harvests = rounds(300);
 	pid_t pid[3];
 
 	for (int i = 0; i < processes; i++) {
-		pid[i] = start(self->stage, self->fd, i, most);
+		pid[i] = start(r->stage, r->fd, i, most);
 		ASSERT_LT(0, pid[i]);
 	}
-	while (!is_enough(self, most, harvests))
-		ASSERT_EQ(0, replicate(self));
-	__atomic_store_n(&self->stage->stop, 1, __ATOMIC_RELEASE);
+	while (!is_enough(r, most, harvests))
+		ASSERT_EQ(0, replicate(r));
+	__atomic_store_n(&r->stage->stop, 1, __ATOMIC_RELEASE);
 	for (int i = 0; i < processes; i++)
 		EXPECT_EQ(0, reap(pid[i]));
-	ASSERT_EQ(0, replicate(self));
-	ASSERT_EQ(SIZE, pread(self->fd, self->device, SIZE, 0));
-	EXPECT_EQ(0, memcmp(self->replica, self->device, SIZE));
+	ASSERT_EQ(0, replicate(r));
+	ASSERT_EQ(SIZE, pread(r->fd, r->device, SIZE, 0));
+	EXPECT_EQ(0, memcmp(r->replica, r->device, SIZE));
 	/* Nothing is left to tell, and it was not everything each time. */
-	self->most = 0;
-	ASSERT_EQ(0, replicate(self));
-	EXPECT_EQ(0, self->most);
-	TH_LOG("%lu stores, %lu harvests of %lu pages, %lu syncs", self->stage->stores[0] +
-	       self->stage->stores[1], self->stage->harvests, self->told, self->stage->syncs);
+	r->most = 0;
+	ASSERT_EQ(0, replicate(r));
+	EXPECT_EQ(0, r->most);
+	TH_LOG("%lu stores, %lu harvests of %lu pages, %lu syncs", r->stage->stores[0] +
+	       r->stage->stores[1], r->stage->harvests, r->told, r->stage->syncs);
 }
 
 TEST_F(harvest, against_two_writers)
 {
-	run_replica(_metadata, self, 2);
+	struct replica *r = &self->replica;
+
+	run_replica(_metadata, r, 2);
 }
 
 TEST_F(harvest, while_others_sync)
 {
-	run_replica(_metadata, self, 3);
-	EXPECT_LT(0, self->stage->syncs);
+	struct replica *r = &self->replica;
+
+	run_replica(_metadata, r, 3);
+	EXPECT_LT(0, r->stage->syncs);
 }
 
 /* Two that harvest: each page that was stored to is told to one of them, and to one only. */
 TEST_F(harvest, two_harvesters)
 {
+	struct replica *r = &self->replica;
 	static struct runs mine, others;
 	struct genl second;
-	char *p = map(self->fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	char *p = map(r->fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	char told[PAGES] = { 0 };
 	int pipes[2];
 	pid_t pid;
@@ -219,7 +230,7 @@ TEST_F(harvest, two_harvesters)
 
 			_exit(err || write(pipes[1], &others, sizeof(others)) != sizeof(others));
 		}
-		ASSERT_EQ(0, harvest(&self->genl, DEV, &mine));
+		ASSERT_EQ(0, harvest(&r->genl, DEV, &mine));
 		for (size_t got = 0; got < sizeof(others);)
 			got += read(pipes[0], (char *)&others + got, sizeof(others) - got);
 		ASSERT_EQ(0, reap(pid));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What can hold a file of a device, or a page of it, beside a process that has it open or mapped. */
+/* What can hold a file of a device, or a page of it, beside who has it open or mapped. */
 #ifndef MMAPDEMO_TESTS_HOLD_H
 #define MMAPDEMO_TESTS_HOLD_H
 

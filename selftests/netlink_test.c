@@ -124,7 +124,7 @@ static int put(struct genl_request *request, const struct attr *a, int file)
 	case STRING:
 		return genl_string(request, a->type, a->text);
 	case U32:
-		return genl_u32(request, a->type, a->type == A(FILE) ? (uint64_t)file : a->value);
+		return genl_u32(request, a->type, a->type == A(FILE) ? (uint32_t)file : a->value);
 	case U64:
 		return genl_u64(request, a->type, a->value);
 	default:
@@ -210,7 +210,7 @@ static const char *const wrongs[] = {
 };
 
 /* Put it wrong: its offset, or -1 if there is no such wrong of its kind; *err is what to expect. */
-static int put_wrong(struct genl_request *request, const struct attr *a, enum wrong wrong,
+static int put_wrong(struct genl_request *request, const struct attr *a, enum wrong how,
 		     int file, int *err)
 {
 	char name[100] = "mmapdemo-0123456789012345678901234567890123456789";
@@ -219,7 +219,7 @@ static int put_wrong(struct genl_request *request, const struct attr *a, enum wr
 	int at;
 
 	*err = a->kind == FLAG ? -ERANGE : -EINVAL;
-	switch (wrong) {
+	switch (how) {
 	case EMPTY:
 		return a->kind == FLAG ? -1 : genl_put(request, a->type, "", 0);
 	case SHORT:
@@ -233,7 +233,9 @@ static int put_wrong(struct genl_request *request, const struct attr *a, enum wr
 			return genl_u64(request, a->type, 0x6161616161616161);
 		return number ? genl_string(request, a->type, T) : genl_u32(request, a->type, 1);
 	case UNTERMINATED:
-		return a->kind == STRING ? genl_put(request, a->type, a->text, strlen(a->text)) : -1;
+		if (a->kind != STRING)
+			return -1;
+		return genl_put(request, a->type, a->text, strlen(a->text));
 	case PAST_END:
 		/* Right as far as its end, and then more than a name may have. */
 		*err = -ERANGE;
@@ -248,9 +250,9 @@ static int put_wrong(struct genl_request *request, const struct attr *a, enum wr
 	}
 }
 
-/* Ask with one attribute wrong: 1 if that is possible, and *ok if it was refused as it has to be. */
+/* Ask with one attribute wrong: 1 if that is possible, and *ok if it was refused rightly. */
 static int ask_wrong(struct genl *genl, const struct command *c, const struct attr *which,
-		     enum wrong wrong, int file, bool *ok)
+		     enum wrong how, int file, bool *ok)
 {
 	struct genl_request request;
 	struct genl_answer answer;
@@ -259,14 +261,14 @@ static int ask_wrong(struct genl *genl, const struct command *c, const struct at
 	begin(genl, &request, c);
 	FOR_EACH_ATTR(a, c) {
 		if (a == which)
-			at = put_wrong(&request, a, wrong, file, &err);
+			at = put_wrong(&request, a, how, file, &err);
 		else
 			put(&request, a, file);
 	}
 	if (at < 0)
 		return 0;
 	genl_ask(genl, &request, NULL, NULL, &answer);
-	*ok = is(&answer, err, at, -1, c, wrongs[wrong], which->type);
+	*ok = is(&answer, err, at, -1, c, wrongs[how], which->type);
 	return 1;
 }
 

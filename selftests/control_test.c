@@ -844,7 +844,7 @@ TEST_F(ram, punch_gives_back)
 	EXPECT_STREQ(text("0+2:3 2+2:0 4+%zu:3", n - 4), pages(&self->genl));
 	EXPECT_EQ(2 * PAGE_SIZE, lseek(self->dev.fd, 0, SEEK_HOLE));
 	EXPECT_EQ(4 * PAGE_SIZE, lseek(self->dev.fd, 2 * PAGE_SIZE, SEEK_DATA));
-	EXPECT_TRUE(reads(self->dev.fd, 4 * PAGE_SIZE, n - 4, TAG + 4));
+	EXPECT_TRUE(reads(self->dev.fd, 5 * PAGE_SIZE, n - 5, TAG + 5));
 }
 
 TEST_HARNESS_MAIN

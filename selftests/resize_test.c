@@ -17,7 +17,7 @@
 #include "fixture.h"
 
 #define DEV "mmapdemo"
-#define MOST (3 * HUGE_SIZE)
+#define MOST (2 * HUGE_SIZE)
 
 struct oracle {
 	struct genl genl;
@@ -88,9 +88,13 @@ static char byte_of(size_t offset)
 
 static bool all_right(const char *bytes, size_t offset, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (bytes[i] && bytes[i] != byte_of(offset + i))
+	for (size_t i = 0; i < len; i++) {
+		/* Once: it may become 0 meanwhile. */
+		char byte = *(const volatile char *)(bytes + i);
+
+		if (byte && byte != byte_of(offset + i))
 			return false;
+	}
 	return true;
 }
 
@@ -284,7 +288,7 @@ static const char *step(struct oracle *o)
 TEST_F(resize, byte_exact)
 {
 	struct oracle *o = &self->oracle;
-	unsigned long n = rounds(variant->huge ? 1600 : 800);
+	unsigned long n = rounds(400);
 	const char *wrong = NULL;
 	pid_t pid[2];
 
@@ -308,7 +312,7 @@ TEST_F(resize, byte_exact)
 TEST_F(resize, against_writers)
 {
 	struct oracle *o = &self->oracle;
-	unsigned long n = rounds(600);
+	unsigned long n = rounds(200);
 	pid_t pid[3];
 
 	for (unsigned long i = 0; i < n; i++) {
@@ -346,23 +350,23 @@ TEST_F(resize, while_pinned)
 	int pipes[2];
 	struct iovec iov;
 
+	for (size_t at = 0; at < MOST; at++)
+		o->model[at] = byte_of(at);
 	for (size_t i = 0; i < 5; i++) {
 		size_t cut = cuts[i];
 
-		for (size_t at = 0; at < MOST; at++)
-			o->q[at] = byte_of(at);
+		memcpy(o->q, o->model, MOST);
 		ASSERT_EQ(0, pipe(pipes));
 		iov = (struct iovec){ o->q + (cut & -PAGE_SIZE), PAGE_SIZE };
 		ASSERT_EQ(PAGE_SIZE, RC(vmsplice(pipes[1], &iov, 1, 0)));
 		ASSERT_EQ(0, resize(&o->genl, DEV, cut));
 		EXPECT_EQ(cut, lseek(o->fd, 0, SEEK_END));
 		EXPECT_EQ(cut, pread(o->fd, o->got, MOST, 0));
-		for (size_t at = 0; at < cut; at++)
-			ASSERT_EQ(byte_of(at), o->got[at]);
+		ASSERT_EQ(0, memcmp(o->got, o->model, cut));
 		for (size_t at = up(cut); at < MOST; at += 31 * PAGE_SIZE)
 			ASSERT_EQ(SIGBUS, trap_load(o->q + at));
 		ASSERT_EQ(0, resize(&o->genl, DEV, MOST));
-		EXPECT_EQ(0, memcmp(o->p, o->got, cut));
+		EXPECT_EQ(0, memcmp(o->p, o->model, cut));
 		for (size_t at = cut; at < MOST; at += 7)
 			ASSERT_EQ(0, o->p[at]);
 		/* Let go, it is as if it had never been held. */

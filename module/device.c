@@ -143,6 +143,9 @@ static struct mmapdemo_device *device_alloc(const struct mmapdemo_backing *backi
 	if (err)
 		goto err_free;
 	err = xa_alloc(&devices, &minor, NULL, XA_LIMIT(0, MAX_DEVICES - 1), GFP_KERNEL);
+	/* It says that all are taken by EBUSY, which is what a device in use is. */
+	if (err == -EBUSY)
+		err = -ENOSPC;
 	if (err)
 		goto err_stats;
 	dev->backing = backing;

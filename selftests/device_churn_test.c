@@ -114,8 +114,10 @@ static int live(struct genl *genl, int slot, unsigned int generation)
 		close(fd);
 	}
 	err = del(genl, name, false);
-	if (err && err != -ENODEV)
+	if (err && err != -ENODEV) {
+		fprintf(stderr, "# deleting %s: %d\n", name, err);
 		return 3;
+	}
 	count(err ? &stage->late : &stage->deleted);
 	return 0;
 }
@@ -202,7 +204,7 @@ static int entries(const char *path)
 	return n;
 }
 
-TEST_F(churn, against_del_and_dumps)
+TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 {
 	unsigned long n = rounds(5000);
 	struct infos infos;
@@ -258,7 +260,7 @@ static int same_name(unsigned long n)
 	return err;
 }
 
-TEST_F(churn, same_name)
+TEST_F_TIMEOUT(churn, same_name, 240)
 {
 	unsigned long n = rounds(1000);
 	pid_t pid[3];

@@ -274,7 +274,7 @@ static bool is_running(pid_t pid[4])
 }
 
 /* Two that listen hear the same, all of it, with a buffer that is large enough. */
-TEST_F(event, each_once_and_in_order)
+TEST_F_TIMEOUT(event, each_once_and_in_order, 200)
 {
 	unsigned long n = rounds(200), faults = rounds(2000);
 	uint64_t last[2];
@@ -348,7 +348,7 @@ static double seconds(void)
 }
 
 /* A socket that is never read is nobody's problem but its own. */
-TEST_F(event, never_read)
+TEST_F_TIMEOUT(event, never_read, 200)
 {
 	unsigned long faults = rounds(50000), n = rounds(200);
 	double start, alone, with;

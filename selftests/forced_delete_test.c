@@ -309,7 +309,7 @@ static void wait_for_workers(void)
 }
 
 /* After this has returned there is not a single access that is not a SIGBUS. */
-TEST_F(forced, under_four_processes)
+TEST_F_TIMEOUT(forced, under_four_processes, 200)
 {
 	unsigned long n = rounds(8);
 	pid_t pid[4];

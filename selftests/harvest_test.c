@@ -18,7 +18,6 @@
 #define DEV "mmapdemo"
 #define PAGES 1024UL
 #define SIZE (PAGES * PAGE_SIZE)
-#define WORDS (SIZE / 8)
 
 struct stage {
 	int stop;
@@ -81,20 +80,22 @@ static bool stopped(struct stage *stage)
 
 /*
  * Counts up in words of its own, the even or the odd ones, most by stores and one in 64 by
- * write(); many to a small part, so that pages are stored to while they are told.
+ * write(); for a while in 64 pages here, then in others, so that the same pages are stored to
+ * again and again while they are told.
  */
 static int writer(struct stage *stage, int fd, int number, unsigned long most)
 {
 	uint64_t *p = (uint64_t *)map(fd, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	unsigned int seed = number + 1;
+	size_t window = 0, i;
 	uint64_t value;
-	size_t i;
 
 	if ((void *)p == MAP_FAILED)
 		return 1;
 	for (value = 1; value <= most || !stopped(stage); value++) {
-		i = ((size_t)rand_r(&seed) * 31 + value) % (value % 4 ? WORDS : 4096);
-		i = (i & ~1UL) + number;
+		if (value % 262144 == 1)
+			window = rand_r(&seed) % (PAGES / 64) * 64 * 512;
+		i = window + (rand_r(&seed) % (64 * 512) & ~1UL) + number;
 		if (value % 64)
 			__atomic_store_n(&p[i], value, __ATOMIC_RELAXED);
 		else if (pwrite(fd, &value, 8, i * 8) != 8)
@@ -171,7 +172,7 @@ static pid_t start(struct stage *stage, int fd, int number, unsigned long most)
 static void run_replica(struct __test_metadata *_metadata, struct replica *r,
 			int processes)
 {
-	unsigned long most = rounds(500000), harvests = rounds(60);
+	unsigned long most = rounds(500000), harvests = rounds(200);
 	pid_t pid[3];
 
 	for (int i = 0; i < processes; i++) {
@@ -180,8 +181,8 @@ static void run_replica(struct __test_metadata *_metadata, struct replica *r,
 	}
 	while (!is_enough(r, most, harvests)) {
 		ASSERT_EQ(0, replicate(r));
-		/* Most stores are to fault not, or there would be no million of them. */
-		usleep(10000);
+		/* A store in a hundred is to fault, or there would not be a million of them. */
+		usleep(2000);
 	}
 	__atomic_store_n(&r->stage->stop, 1, __ATOMIC_RELEASE);
 	for (int i = 0; i < processes; i++)
@@ -197,14 +198,14 @@ static void run_replica(struct __test_metadata *_metadata, struct replica *r,
 	       r->stage->stores[1], r->stage->harvests, r->told, r->stage->syncs);
 }
 
-TEST_F(harvest, against_two_writers)
+TEST_F_TIMEOUT(harvest, against_two_writers, 200)
 {
 	struct replica *r = &self->replica;
 
 	run_replica(_metadata, r, 2);
 }
 
-TEST_F(harvest, while_others_sync)
+TEST_F_TIMEOUT(harvest, while_others_sync, 200)
 {
 	struct replica *r = &self->replica;
 

@@ -334,7 +334,7 @@ static bool all_works(struct genl *genl)
 	return good && !del(genl, "mmapdemo", false);
 }
 
-TEST_F(mutate, a_million_messages)
+TEST_F_TIMEOUT(mutate, a_million_messages, 280)
 {
 	const char *wanted = getenv("MMAPDEMO_MESSAGES");
 	unsigned long n = wanted ? strtoul(wanted, NULL, 0) : rounds(1000000);

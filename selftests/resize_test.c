@@ -285,7 +285,7 @@ static const char *step(struct oracle *o)
 	return wrong;
 }
 
-TEST_F(resize, byte_exact)
+TEST_F_TIMEOUT(resize, byte_exact, 200)
 {
 	struct oracle *o = &self->oracle;
 	unsigned long n = rounds(400);
@@ -309,7 +309,7 @@ TEST_F(resize, byte_exact)
  * With others who store, no byte is known, but where it can be from: its own place. What was
  * cut off while they stood still is zero when the device has grown again.
  */
-TEST_F(resize, against_writers)
+TEST_F_TIMEOUT(resize, against_writers, 200)
 {
 	struct oracle *o = &self->oracle;
 	unsigned long n = rounds(200);

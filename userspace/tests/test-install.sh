@@ -29,6 +29,7 @@ int main(void)
 	struct mmapdemo_dev *dev;
 
 	mmapdemo_witness_close(0);
+	mmapdemo_ctl_close(0);
 	return mmapdemo_open("mmapdemo", 0, &dev) != -ENODEV;
 }
 END
@@ -38,6 +39,16 @@ ${CC:-cc} -Wall -Werror -o "$dir/prog" "$dir/prog.c" $(pkg-config --cflags --lib
 ok $? 'a program builds against it'
 MMAPDEMO_SYSFS=/nonexistent LD_LIBRARY_PATH="$dir/usr/lib" "$dir/prog"
 ok $? '... and runs with it'
+# Our headers and the kernel's have no name in common, and C++ takes both.
+printf '#include <%s>\n' mmapdemo.h mmapdemo-witness.h linux/mmapdemo.h >"$dir/both.c"
+printf '#include <%s>\n' linux/mmapdemo.h mmapdemo.h >"$dir/both.cc"
+for both in "-x c $dir/both.c" "-x c++ $dir/both.cc"; do
+	# shellcheck disable=SC2046,SC2086 # flags are words
+	${CC:-cc} -Wall -Wextra -Werror -I../module/uapi $(pkg-config --cflags libmmapdemo) -fsyntax-only $both
+	ok $? "headers of the library and of the kernel in one program, ${both%% /*}"
+done
+pkg-config --print-requires-private libmmapdemo | grep -q libnl-genl-3.0
+ok $? 'a static program is told which libraries it needs'
 objdump -p "$dir/usr/lib/libmmapdemo.so" | grep -q 'SONAME *libmmapdemo.so.0$'
 ok $? 'the SONAME is libmmapdemo.so.0'
 ! nm -D --defined-only "$dir/usr/lib/libmmapdemo.so" |

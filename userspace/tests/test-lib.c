@@ -275,6 +275,36 @@ static void test_errors(struct mmapdemo_dev *dev)
 	ok(mmapdemo_stat_read(dev, &st) == -ENOENT, "the device is gone: -ENOENT");
 }
 
+/* What there is of the control plane without a kernel that has it. */
+static void test_control(void)
+{
+	struct mmapdemo_events *ev;
+	struct mmapdemo_ctl *ctl;
+	int ret;
+
+	ok(mmapdemo_events_open(0, &ev) == -EINVAL, "no group to subscribe to: -EINVAL");
+	ok(mmapdemo_events_open(4, &ev) == -EINVAL, "an unknown group: -EINVAL");
+	ok(!strcmp(mmapdemo_event_name(MMAPDEMO_EVENT_LOST), "lost") &&
+	   !strcmp(mmapdemo_event_name(MMAPDEMO_EVENT_HWPOISON), "hwpoison") &&
+	   !strcmp(mmapdemo_event_name(MMAPDEMO_EVENT_OTHER), "other") &&
+	   !strcmp(mmapdemo_event_name(-1), "other"), "names of events");
+	ok(!strcmp(mmapdemo_state_name(3), "rule") && !mmapdemo_state_name(4),
+	   "names of states");
+	mmapdemo_events_close(NULL);
+	mmapdemo_ctl_close(NULL);
+	ret = mmapdemo_ctl_open(&ctl);
+	if (!ret) {
+		ok(mmapdemo_ctl_version(ctl) >= 1, "the module is there, and has a version");
+		ok(mmapdemo_get(ctl, "mmapdemo-none", NULL) == -ENODEV,
+		   "... and has no such device: -ENODEV");
+		mmapdemo_ctl_close(ctl);
+		return;
+	}
+	ok(ret == -ENODEV, "no module: -ENODEV");
+	ok(mmapdemo_events_open(MMAPDEMO_GROUP_DEVICES, &ev) == -ENODEV,
+	   "no module to subscribe to: -ENODEV");
+}
+
 /* The process's own faults, without a device: nothing may be left for the code between. */
 static void test_witness(struct mmapdemo_dev *dev)
 {
@@ -319,6 +349,7 @@ int main(void)
 	test_parse(dev);
 	test_diff(dev);
 	test_quantile();
+	test_control();
 	test_witness(dev);
 	test_errors(dev);
 	mmapdemo_close(dev);

@@ -38,7 +38,8 @@ int explain(int error, const char *name)
 			return ABSENT;
 		}
 		fputs("mmapdemo: the module is not loaded: there is no /sys/class/mmapdemo.\n"
-		      "Load it as root: modprobe mmapdemo, or insmod mmapdemo.ko where it was built.\n",
+		      "Load it as root: modprobe mmapdemo, or insmod mmapdemo.ko where it was built.\n"
+		      "If that fails, mmapdemo doctor says more.\n",
 		      stderr);
 		return ABSENT;
 	case -ENOENT:

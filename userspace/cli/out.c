@@ -14,6 +14,28 @@ struct json_object *json_top(const char *schema)
 	return top;
 }
 
+void json_text(struct json_object *to, const char *key, const char *value)
+{
+	json_object_object_add(to, key, json_object_new_string(value));
+}
+
+void json_number(struct json_object *to, const char *key, uint64_t value)
+{
+	json_object_object_add(to, key, json_object_new_uint64(value));
+}
+
+void json_state(struct json_object *to, const char *key, uint32_t state)
+{
+	struct json_object *names = json_object_new_array();
+	const char *name;
+	unsigned int bit;
+
+	for (bit = 0; (name = mmapdemo_state_name(bit)); bit++)
+		if (state & 1U << bit)
+			json_object_array_add(names, json_object_new_string(name));
+	json_object_object_add(to, key, names);
+}
+
 /* "faults/read" becomes the member "read" of the member "faults", made when first needed. */
 static void add_counter(struct json_object *to, const char *name, uint64_t value)
 {

@@ -10,6 +10,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 export MMAPDEMO_SYSFS="$dir/sys"
 count=0 failed=0
+verbs='add del list stat maps pages zap wrprotect dirty resize punch monitor tour doctor'
 
 ok() # STATUS WHAT
 {
@@ -74,12 +75,23 @@ test_usage()
 	says out 'Usage: mmapdemo VERB'
 	exits 0 --version
 	says out '^mmapdemo [0-9]'
-	for verb in list stat tour; do
-		exits 0 $verb --help
+	for verb in $verbs; do
+		exits 0 "$verb" --help
 		says out "Usage: mmapdemo $verb"
-		exits 2 $verb --nonsense
+		says out '--json'
+		exits 2 "$verb" --nonsense
 		says err "see mmapdemo $verb --help"
+		exits 2 "$verb" one two three
+		says err "see mmapdemo $verb --help"
+		"$mmapdemo" --help | grep -q "^  $verb "
+		ok $? "... and is in mmapdemo --help"
+	done
+	for verb in list stat tour monitor doctor; do
 		exits 2 $verb one two
+	done
+	for verb in del pages zap wrprotect dirty resize punch; do
+		exits 2 $verb
+		says err "see mmapdemo $verb --help"
 	done
 	exits 2 stat --watch=0
 	exits 2 stat --watch 1x
@@ -93,6 +105,73 @@ test_no_module()
 		says err 'modprobe mmapdemo'
 	done
 	exits 3 stat -j mmapdemo1
+}
+
+# Not one of these does anything to a device, whether the module is there or not.
+test_bad_arguments()
+{
+	for range in 9-7 7- 7+0 0x1000 7-0x9fff 4M+16 x 7,9 99999999999999999999; do
+		exits 2 zap mmapdemo-none "$range"
+		exits 2 punch mmapdemo-none "$range"
+	done
+	exits 2 dirty mmapdemo-none 0x1001-0x1fff
+	says err 'does not begin where a page does'
+	exits 2 pages mmapdemo-none 0x1000-0x2000
+	says err 'does not end where a page does; the last byte of page 1 is 0x1fff'
+	for size in x 5X -1 1.5G 16777216T ''; do
+		exits 2 resize -- mmapdemo-none "$size"
+		exits 2 add --size="$size" ram
+	done
+	exits 2 resize mmapdemo-none 5X
+	says err 'units are K, M, G and T'
+	exits 2 add
+	exits 2 add disk
+	says err 'ram or file'
+	exits 2 add ram /etc/passwd
+	exits 2 add --fd 3 ram
+	exits 2 add file
+	exits 2 add --fd 3 file /etc/passwd
+	exits 2 add --fd 3x file
+	exits 2 add --size 1M file /etc/passwd
+	exits 2 add --no-huge file /etc/passwd
+	exits 1 add file "$dir"
+	says err 'is no regular file'
+	exits 1 add file "$dir/none"
+	says err "truncate -s 64M $dir/none"
+}
+
+# No such device, or no module: 3 either way, with nothing on stdout, also for JSON.
+test_absent()
+{
+	for verb in del pages zap wrprotect dirty 'resize -- mmapdemo-none 4K' 'punch -- mmapdemo-none 0-1'; do
+		case $verb in
+		*-none*) set -- ;;
+		*) set -- mmapdemo-none ;;
+		esac
+		# shellcheck disable=SC2086 # some are words
+		exits 3 $verb "$@"
+		says err 'modprobe mmapdemo\|no device mmapdemo-none'
+	done
+	exits 3 zap -j mmapdemo-none 7-9
+	test ! -s "$dir/out"
+	ok $? '... and nothing on stdout'
+	exits 3 maps mmapdemo-none
+	exits 3 zap "$dir/none"
+}
+
+test_doctor()
+{
+	"$mmapdemo" doctor >"$dir/out" 2>"$dir/err"
+	got=$?
+	test $got -eq 0 || test $got -eq 3
+	ok $? "doctor: exit $got"
+	says out '^\(ok\|no\)  kernel  *Linux'
+	says out '^no  netlink  *control plane'
+	says out '^\(ok\|no\)  privilege  *CAP_SYS_ADMIN'
+	exits $got doctor -j
+	json '.schema == "mmapdemo.doctor/1" and ([.checks[] | .name] | length) == 11'
+	json '.usable == ([.checks[] | select(.needed and (.ok | not))] == [])'
+	json '[.checks[] | select(.name == "module" or .name == "kernel") | .needed] == [true, true]'
 }
 
 test_devices()
@@ -148,7 +227,10 @@ test_stdout()
 }
 
 test_usage
+test_bad_arguments
 test_no_module
+test_absent
+test_doctor
 test_devices
 test_watch
 test_stdout

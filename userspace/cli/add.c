@@ -27,7 +27,6 @@ static const char help[] =
 
 struct options {
 	struct mmapdemo_spec spec;
-	bool no_huge;
 	bool json;
 };
 
@@ -63,7 +62,7 @@ static bool take_option(int opt, struct options *o, int *code)
 	case 's':
 		return args_size(optarg, &o->spec.size, code);
 	case 'H':
-		o->no_huge = true;
+		o->spec.small_pages = true;
 		return true;
 	case 'F':
 		return parse_fd(optarg, &o->spec.fd, code);
@@ -103,14 +102,13 @@ static int take_words(int argc, char **argv, struct options *o)
 
 	o->spec.backing = backing;
 	if (!strcmp(backing, "ram")) {
-		o->spec.huge_pages = !o->no_huge;
 		if (path || fd)
 			return usage("ram has no file");
 		return DONE;
 	}
 	if (strcmp(backing, "file"))
 		return usage("makes devices of ram or file");
-	if (o->spec.size || o->no_huge)
+	if (o->spec.size || o->spec.small_pages)
 		return usage("file has the size and the pages of the file: no --size, no --no-huge");
 	if (words > 2 || path == fd)
 		return usage("file takes either a path or --fd");

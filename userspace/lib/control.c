@@ -176,9 +176,8 @@ int mmapdemo_add(struct mmapdemo_ctl *ctl, const struct mmapdemo_spec *from,
 	if (spec.fd != -1)
 		conn_put_u32(ctl->conn, MMAPDEMO_A_FILE, spec.fd);
 	flags = (spec.read_only ? MMAPDEMO_READ_ONLY : 0) |
-		(spec.huge_pages ? MMAPDEMO_HUGE_PAGES : 0);
-	if (flags)
-		conn_put_u32(ctl->conn, MMAPDEMO_A_FLAGS, flags);
+		(spec.fd == -1 && !spec.small_pages ? MMAPDEMO_HUGE_PAGES : 0);
+	conn_put_u32(ctl->conn, MMAPDEMO_A_FLAGS, flags);
 	return conn_ask(ctl->conn, take_name, name);
 }
 

@@ -345,7 +345,7 @@ unsigned int mmapdemo_ctl_version(const struct mmapdemo_ctl *ctl);
  * @fd: with file: the file, which the device keeps open itself, in its access mode: the node of
  * a device whose file was opened for reading cannot be opened for writing. -1 with ram
  * @read_only: nobody may open the node for writing
- * @huge_pages: with ram: 2 MiB pages where a mapping has room for them
+ * @small_pages: with ram: 4 KiB pages only, also where a mapping has room for 2 MiB
  */
 struct mmapdemo_spec {
 	size_t self_size;
@@ -354,7 +354,7 @@ struct mmapdemo_spec {
 	uint64_t size;
 	int fd;
 	bool read_only;
-	bool huge_pages;
+	bool small_pages;
 };
 
 #define MMAPDEMO_SPEC_INIT	{ sizeof(struct mmapdemo_spec), "ram", NULL, 0, -1, false, false }

@@ -193,6 +193,7 @@ TEST_F(control, larger_and_smaller_spec)
 	EXPECT_EQ(-E2BIG, mmapdemo_add(self->ctl, &s.spec, NULL));
 	s.spec.self_size = sizeof(s.spec) - 1;
 	EXPECT_EQ(-EINVAL, mmapdemo_add(self->ctl, &s.spec, NULL));
+	EXPECT_STREQ("not begun with MMAPDEMO_SPEC_INIT", mmapdemo_ctl_error(self->ctl));
 }
 
 TEST_F(control, mappings)

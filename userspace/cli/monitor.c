@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -58,9 +59,10 @@ static void print_text(const struct mmapdemo_event *e, const struct timespec *no
 static void print_json(const struct mmapdemo_event *e, const struct timespec *now)
 {
 	struct json_object *top = json_top("mmapdemo.monitor/1");
+	char time[32];
 
-	json_object_object_add(top, "time",
-			       json_object_new_double(now->tv_sec + now->tv_nsec / 1e9));
+	snprintf(time, sizeof(time), "%ld.%06ld", now->tv_sec, now->tv_nsec / 1000);
+	json_object_object_add(top, "time", json_object_new_double_s(atof(time), time));
 	json_text(top, "group", group_name(e));
 	json_number(top, "seq", e->seq);
 	json_text(top, "event", mmapdemo_event_name(e->type));

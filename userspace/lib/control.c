@@ -138,19 +138,19 @@ static int to_info(const struct answer *answer, struct mmapdemo_info *info)
 	return 0;
 }
 
-/* Those of a later version may be larger: what is in the rest is asked for in vain. */
-static int take_spec(const struct mmapdemo_spec *from, struct mmapdemo_spec *spec)
+/* One of a later version may be larger: what is in the rest is asked for in vain. */
+static int check_spec(struct mmapdemo_ctl *ctl, const struct mmapdemo_spec *spec)
 {
-	const char *rest = (const char *)from;
+	const char *rest = (const char *)spec;
 	size_t i;
 
-	if (from->self_size < sizeof(*spec))
-		return -EINVAL;
-	for (i = sizeof(*spec); i < from->self_size; i++)
+	if (spec->self_size < sizeof(*spec))
+		return conn_refuse(ctl->conn, -EINVAL, "not begun with MMAPDEMO_SPEC_INIT");
+	for (i = sizeof(*spec); i < spec->self_size; i++)
 		if (rest[i])
-			return -E2BIG;
-	*spec = *from;
-	return spec->backing ? 0 : -EINVAL;
+			return conn_refuse(ctl->conn, -E2BIG,
+					   "the library is older than the program");
+	return 0;
 }
 
 static int take_name(const struct answer *answer, void *arg)
@@ -158,25 +158,25 @@ static int take_name(const struct answer *answer, void *arg)
 	return arg ? copy_text(arg, MMAPDEMO_NAME_SIZE, answer, MMAPDEMO_A_DEV) : 0;
 }
 
-int mmapdemo_add(struct mmapdemo_ctl *ctl, const struct mmapdemo_spec *from,
+int mmapdemo_add(struct mmapdemo_ctl *ctl, const struct mmapdemo_spec *spec,
 		 char name[MMAPDEMO_NAME_SIZE])
 {
-	struct mmapdemo_spec spec;
 	uint32_t flags;
-	int ret = take_spec(from, &spec);
+	int ret = check_spec(ctl, spec);
 
 	ret = ret ?: conn_begin(ctl->conn, MMAPDEMO_CMD_DEVICE_ADD, false);
 	if (ret)
 		return ret;
-	conn_put_text(ctl->conn, MMAPDEMO_A_BACKING, spec.backing);
-	if (spec.name)
-		conn_put_text(ctl->conn, MMAPDEMO_A_DEV, spec.name);
-	if (spec.size)
-		conn_put_u64(ctl->conn, MMAPDEMO_A_SIZE, spec.size);
-	if (spec.fd != -1)
-		conn_put_u32(ctl->conn, MMAPDEMO_A_FILE, spec.fd);
-	flags = (spec.read_only ? MMAPDEMO_READ_ONLY : 0) |
-		(spec.fd == -1 && !spec.small_pages ? MMAPDEMO_HUGE_PAGES : 0);
+	if (spec->backing)
+		conn_put_text(ctl->conn, MMAPDEMO_A_BACKING, spec->backing);
+	if (spec->name)
+		conn_put_text(ctl->conn, MMAPDEMO_A_DEV, spec->name);
+	if (spec->size)
+		conn_put_u64(ctl->conn, MMAPDEMO_A_SIZE, spec->size);
+	if (spec->fd != -1)
+		conn_put_u32(ctl->conn, MMAPDEMO_A_FILE, spec->fd);
+	flags = (spec->read_only ? MMAPDEMO_READ_ONLY : 0) |
+		(spec->fd == -1 && !spec->small_pages ? MMAPDEMO_HUGE_PAGES : 0);
 	conn_put_u32(ctl->conn, MMAPDEMO_A_FLAGS, flags);
 	return conn_ask(ctl->conn, take_name, name);
 }

@@ -293,7 +293,7 @@ int mmapdemo_reset(const struct mmapdemo_dev *dev);
  * All calls on it but mmapdemo_get() and mmapdemo_get_all() need CAP_SYS_ADMIN in the initial
  * user namespace, and fail with -EPERM otherwise. Each of them can also fail with
  * -ENODEV: there is no device of this name, or the module is gone,
- * -EINVAL, -ERANGE: the kernel does not take an argument; mmapdemo_ctl_error() says which,
+ * -EINVAL, -ERANGE: an argument is refused; mmapdemo_ctl_error() says which and why,
  * -EOPNOTSUPP: the module, or this backing, cannot do it,
  * -EPROTO: the answer is not understood, -ENOMEM, or another -errno of socket(7).
  *

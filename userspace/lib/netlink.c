@@ -256,15 +256,21 @@ static int exchange(struct conn *conn, int (*fn)(struct conn *, struct nlmsghdr 
 	}
 }
 
+int conn_refuse(struct conn *conn, int error, const char *text)
+{
+	snprintf(conn->error, sizeof(conn->error), "%s", text);
+	return error;
+}
+
 static int begin(struct conn *conn, uint16_t family, uint8_t cmd, uint8_t version, int flags)
 {
 	if (conn->busy)
-		return -EBUSY;
+		return conn_refuse(conn, -EBUSY, "the handle is in use by who called");
 	nlmsg_free(conn->request);
 	conn->failed = 0;
 	conn->request = nlmsg_alloc();
 	if (!conn->request)
-		return -ENOMEM;
+		return conn_refuse(conn, -ENOMEM, strerror(ENOMEM));
 	genlmsg_put(conn->request, 0, 0, family, 0, NLM_F_REQUEST | flags, cmd, version);
 	return 0;
 }
@@ -332,7 +338,7 @@ int conn_ask(struct conn *conn, answer_fn fn, void *arg)
 	if (!ret)
 		ret = exchange(conn, hand_over, &reader);
 	if (ret < 0 && !conn->error[0])
-		snprintf(conn->error, sizeof(conn->error), "%s", strerror(-ret));
+		conn_refuse(conn, ret, strerror(-ret));
 	/* That is what generic netlink says of a family that is gone; ours never says it. */
 	return ret == -ENOENT ? -ENODEV : ret;
 }

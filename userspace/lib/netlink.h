@@ -44,8 +44,10 @@ void conn_put_text(struct conn *conn, int attr, const char *text);
 void conn_put_flag(struct conn *conn, int attr);
 int conn_ask(struct conn *conn, answer_fn fn, void *arg);
 
-/* What was wrong with the last request, as the kernel says it. */
+/* What was wrong with the last request, as the kernel says it, or as it was refused here. */
 const char *conn_error(const struct conn *conn);
+/* Returns @error. */
+int conn_refuse(struct conn *conn, int error, const char *text);
 
 /* Of a connection that asks nothing: receive what the group (its name) is told. */
 int conn_join(struct conn *conn, const char *group);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -36,12 +37,14 @@ int ctl_open_or_explain(struct mmapdemo_ctl **ctlp)
 
 static void explain_range(const struct target *target, const char *verb)
 {
+	const uint64_t page_size = sysconf(_SC_PAGESIZE);
 	struct mmapdemo_info info;
 
 	fprintf(stderr, "mmapdemo: %s %s: %s\n", verb, target->name,
 		mmapdemo_ctl_error(target->ctl));
 	if (!mmapdemo_get(target->ctl, target->name, &info))
-		fprintf(stderr, "%s has %" PRIu64 " bytes.\n", info.name, info.size);
+		fprintf(stderr, "%s has %" PRIu64 " bytes: pages 0-%" PRIu64 ".\n", info.name,
+			info.size, (info.size - 1) / page_size);
 }
 
 int ctl_explain(const struct target *target, const char *verb, int error)

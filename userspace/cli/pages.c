@@ -31,7 +31,7 @@ struct map {
 	struct cell all;
 };
 
-/* What a cell is shown as: the first of these that one of its pages is. */
+/* What a cell is shown as; in a capital if it is several pages and all of them are. */
 struct look {
 	char letter;
 	const char *colour;		/* a number of SGR */
@@ -60,9 +60,12 @@ static const struct look *look_at(const struct cell *cell)
 	return &looks[NONE];
 }
 
-static bool whole(const struct cell *cell, uint64_t pages)
+static char letter_of(const struct cell *cell, uint64_t pages)
 {
-	return (cell->dirty ? cell->dirty : cell->resident) == pages;
+	const char letter = look_at(cell)->letter;
+	const bool whole = (cell->dirty ? cell->dirty : cell->resident) == pages;
+
+	return pages > 1 && whole && letter >= 'a' ? letter - 'a' + 'A' : letter;
 }
 
 static void count(struct cell *cell, uint32_t state, uint64_t pages)
@@ -130,32 +133,43 @@ static int lay_out(struct map *map)
 	return map->cell ? 0 : -1;
 }
 
+/* The colour of what follows: NULL is that of other text. */
+static void print_colour(const struct look *look)
+{
+	static const struct look *now;
+
+	if (look != now)
+		printf("\033[0;%sm", look ? look->colour : "0");
+	now = look;
+}
+
 static void print_cell(const struct look *look, char letter, bool colour)
 {
 	if (colour)
-		printf("\033[%sm%c\033[m", look->colour, letter);
-	else
-		putchar(letter);
+		print_colour(look);
+	putchar(letter);
 }
 
 static void print_rows(const struct map *map, bool colour)
 {
 	const int width = digits(map->page + map->pages - 1);
 	const uint64_t cells = (map->pages - 1) / map->per_cell + 1;
-	const struct look *look;
 	uint64_t i, in_cell;
 
 	for (i = 0; i < cells; i++) {
-		if (i % map->per_row == 0)
+		if (i % map->per_row == 0) {
+			if (colour)
+				print_colour(NULL);
 			printf("%s%*" PRIu64 "  ", i ? "\n" : "", width,
 			       map->page + i * map->per_cell);
+		}
 		in_cell = map->pages - i * map->per_cell;
 		if (in_cell > map->per_cell)
 			in_cell = map->per_cell;
-		look = look_at(&map->cell[i]);
-		print_cell(look, whole(&map->cell[i], in_cell) && look->letter >= 'a' ?
-				 look->letter - 'a' + 'A' : look->letter, colour);
+		print_cell(look_at(&map->cell[i]), letter_of(&map->cell[i], in_cell), colour);
 	}
+	if (colour)
+		print_colour(NULL);
 	putchar('\n');
 }
 
@@ -167,17 +181,17 @@ static void print_legend(const struct map *map, bool colour)
 	putchar('\n');
 	for (i = 0; i < NR_LOOKS; i++) {
 		width = strlen(looks[i].means) + 4;
-		if (column && column + width > room) {
-			putchar('\n');
+		if (column && column + width > room)
 			column = 0;
-		}
+		fputs(column ? "  " : i ? "\n" : "", stdout);
 		print_cell(&looks[i], looks[i].letter, colour);
-		printf(" %s  ", looks[i].means);
+		if (colour)
+			print_colour(NULL);
+		printf(" %s", looks[i].means);
 		column += width;
 	}
-	printf("\nA letter is %" PRIu64 " page%s%s.\n", map->per_cell,
-	       map->per_cell > 1 ? "s, some of them" : "",
-	       map->per_cell > 1 ? "; a capital is all of them" : ", a capital");
+	printf("\nA letter is %" PRIu64 " page%s.\n", map->per_cell,
+	       map->per_cell > 1 ? "s; a capital says that all of them are alike" : "");
 	printf("%" PRIu64 " pages: %" PRIu64 " resident, %" PRIu64 " dirty, %" PRIu64 " huge\n",
 	       map->pages, map->all.resident, map->all.dirty, map->all.huge);
 }

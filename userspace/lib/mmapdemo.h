@@ -574,8 +574,8 @@ int mmapdemo_harvest(struct mmapdemo_ctl *ctl, const char *name, uint64_t page, 
  *
  * What is cut off is gone: an access to it is a SIGBUS, and after growing again it is zero.
  *
- * Return: 0, -EFBIG when a file cannot be so large, -EOPNOTSUPP when the device is not ram, or
- * what struct mmapdemo_ctl lists.
+ * Return: 0, -ERANGE for 0, -EFBIG when a file cannot be so large, -EOPNOTSUPP when the device
+ * is not ram, or what struct mmapdemo_ctl lists.
  */
 int mmapdemo_resize(struct mmapdemo_ctl *ctl, const char *name, uint64_t size);
 
@@ -586,7 +586,7 @@ int mmapdemo_resize(struct mmapdemo_ctl *ctl, const char *name, uint64_t size);
  * @offset: first byte
  * @length: bytes, 1 or more; pages that are not wholly inside stay, with zeros in that part
  *
- * Return: 0, -ERANGE when it is not inside the device, -EOPNOTSUPP when the device is not ram,
+ * Return: 0, -ERANGE when it is empty or not inside the device, -EOPNOTSUPP when it is not ram,
  * or what struct mmapdemo_ctl lists.
  */
 int mmapdemo_punch(struct mmapdemo_ctl *ctl, const char *name, uint64_t offset,

@@ -92,7 +92,7 @@ static bool is_one_of(int err, int a, int b, int c)
 }
 
 /* One device's life. It is deleted by us if nobody was faster. */
-static int live(struct genl *genl, int slot, unsigned int generation)
+static int live_once(struct genl *genl, int slot, unsigned int generation)
 {
 	char name[32], node[48];
 	int fd, err;
@@ -128,7 +128,7 @@ static int adder(int number, unsigned long n)
 	int err = control_open(&genl) ? 100 : 0;
 
 	for (unsigned long i = 1; !err && i <= n; i++)
-		err = live(&genl, number + 2 * (i % (SLOTS / 2)), i);
+		err = live_once(&genl, number + 2 * (i % (SLOTS / 2)), i);
 	return err;
 }
 

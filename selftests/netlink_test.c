@@ -120,13 +120,14 @@ static bool untouched(struct genl *genl, const struct command *c)
 
 static int put(struct genl_request *request, const struct attr *a, int file)
 {
-	uint32_t value;
+	uint32_t value = a->value;
 
+	if (a->type == A(FILE))
+		value = file;
 	switch (a->kind) {
 	case STRING:
 		return genl_string(request, a->type, a->text);
 	case U32:
-		value = a->type == A(FILE) ? file : a->value;
 		return genl_u32(request, a->type, value);
 	case U64:
 		return genl_u64(request, a->type, a->value);

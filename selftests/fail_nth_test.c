@@ -17,106 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fail_nth.h"
 #include "fixture.h"
-
-#define FAIL_NTH	"/proc/thread-self/fail-nth"
-#define DEBUGFS		"/sys/kernel/debug/"
-
-static const char *const faults[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
-#define NR_FAULTS (sizeof(faults) / sizeof(*faults))
-
-static void set(const char *fault, const char *name, unsigned long value)
-{
-	char path[96], text[32];
-
-	snprintf(path, sizeof(path), DEBUGFS "%s/%s", fault, name);
-	snprintf(text, sizeof(text), "%#lx", value);
-	write_file(path, text);
-}
-
-/* From where to where a function of the kernel reaches: the list is in order of addresses. */
-static void find_function(const char *name, unsigned long *start, unsigned long *end)
-{
-	FILE *file = fopen("/proc/kallsyms", "r");
-	unsigned long address;
-	char symbol[128];
-
-	*start = 0;
-	*end = 0;
-	while (file && !*end && fscanf(file, "%lx %*c %127s%*[^\n]", &address, symbol) == 2) {
-		if (!strcmp(symbol, name))
-			*start = address;
-		else if (*start && address > *start)
-			*end = address;
-	}
-	if (file)
-		fclose(file);
-}
-
-/*
- * Allocations that may sleep are to fail too, and without a report of each. Not those of the
- * tracing core for the events of a module that is loaded: it goes on without, and warns.
- */
-static void prepare(void)
-{
-	unsigned long start, end;
-
-	find_function("event_create_dir", &start, &end);
-	for (size_t i = 0; i < NR_FAULTS; i++) {
-		set(faults[i], "ignore-gfp-wait", 0);
-		set(faults[i], "ignore-gfp-highmem", 0);
-		set(faults[i], "min-order", 0);
-		set(faults[i], "verbose", 0);
-		set(faults[i], "reject-start", start);
-		set(faults[i], "reject-end", end);
-	}
-}
-
-/* Only what is called from that function. */
-static void only_in(const char *function)
-{
-	unsigned long start, end;
-
-	find_function(function, &start, &end);
-	for (size_t i = 0; i < NR_FAULTS; i++) {
-		set(faults[i], "require-start", start);
-		set(faults[i], "require-end", end);
-	}
-}
-
-static void everywhere(void)
-{
-	for (size_t i = 0; i < NR_FAULTS; i++) {
-		set(faults[i], "require-start", 0);
-		set(faults[i], "require-end", -1UL);
-	}
-}
-
-/* From here on the nth allocation of this thread fails. */
-static void arm(int fd, unsigned int nth)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%u", nth);
-	if (pwrite(fd, text, strlen(text), 0) < 0)
-		abort();
-}
-
-/* Did it fail? Disarming copies from us, which may be what fails. */
-static bool disarm(int fd)
-{
-	char text[16] = "";
-	unsigned long left;
-
-	while (pread(fd, text, sizeof(text) - 1, 0) < 0)
-		if (errno != EFAULT)
-			abort();
-	left = strtoul(text, NULL, 10);
-	while (pwrite(fd, "0", 1, 0) < 0)
-		if (errno != EFAULT)
-			abort();
-	return !left;
-}
 
 static long refs(void)
 {
@@ -131,11 +33,6 @@ static bool named_in(const char *path)
 	static char text[65536];
 
 	return read_file(path, text, sizeof(text)) < 0 || strstr(text, "mmapdemo");
-}
-
-static bool is_clean(int err)
-{
-	return !err || err == -ENOMEM || err == -EFAULT;
 }
 
 /* Loading */
@@ -158,10 +55,9 @@ FIXTURE_SETUP(load)
 {
 	int err;
 
-	self->nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	self->nth = fail_nth_open();
 	if (self->nth < 0)
 		SKIP(return, "this kernel has no fault injection");
-	prepare();
 	err = device_up(&self->dev, variant->backing);
 	if (err > 0)
 		SKIP(return, "%s", self->dev.why);
@@ -172,7 +68,7 @@ FIXTURE_SETUP(load)
 
 FIXTURE_TEARDOWN_PARENT(load)
 {
-	everywhere();
+	fail_nth_everywhere();
 	device_down(&self->dev);
 	EXPECT_FALSE(module_loaded());
 }
@@ -192,16 +88,16 @@ TEST_F_TIMEOUT(load, insmod, 900)
 
 	/* What comes before our init is the same for every backing. */
 	if (!is_ram(&self->dev))
-		only_in("do_init_module");
+		fail_nth_only_in("do_init_module");
 	do {
-		arm(self->nth, ++nth);
+		fail_nth_arm(self->nth, ++nth);
 		err = load_module(&self->dev);
-		hit = disarm(self->nth);
+		hit = fail_nth_disarm(self->nth);
 		if (!err) {
 			ASSERT_EQ(0, module_unload());
 		} else {
 			failed++;
-			EXPECT_TRUE(hit && is_clean(err)) {
+			EXPECT_TRUE(hit && fail_nth_is_clean(err)) {
 				TH_LOG("allocation %u: %s", nth, strerror(-err));
 			}
 		}
@@ -209,7 +105,7 @@ TEST_F_TIMEOUT(load, insmod, 900)
 		ASSERT_FALSE(named_in("/proc/devices"));
 		ASSERT_FALSE(named_in("/proc/filesystems"));
 	} while (hit);
-	everywhere();
+	fail_nth_everywhere();
 	TH_LOG("%u allocations, %u of them needed", nth - 1, failed);
 	EXPECT_EQ(0, err);
 	EXPECT_GT(failed, 20);
@@ -237,10 +133,9 @@ FIXTURE_SETUP(device)
 {
 	int err;
 
-	self->nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	self->nth = fail_nth_open();
 	if (self->nth < 0)
 		SKIP(return, "this kernel has no fault injection");
-	prepare();
 	err = device_up(&self->dev, variant->backing);
 	if (err > 0)
 		SKIP(return, "%s", self->dev.why);
@@ -392,7 +287,7 @@ static int op_sysfs(struct device *dev, char *map)
  */
 static bool may_say(op_t op, int err)
 {
-	if (is_clean(err))
+	if (fail_nth_is_clean(err))
 		return true;
 	return (op == op_msync && err == -EIO) || (op == op_open && err == -ENFILE) ||
 	       (op == op_splice && err == -ENFILE) || (op == op_fork && err == -EAGAIN);
@@ -422,9 +317,9 @@ TEST_F(device, calls)
 		int err;
 
 		do {
-			arm(self->nth, ++nth);
+			fail_nth_arm(self->nth, ++nth);
 			err = calls[i].op(&self->dev, self->map);
-			hit = disarm(self->nth);
+			hit = fail_nth_disarm(self->nth);
 			failed += err != 0;
 			EXPECT_TRUE(!err || (hit && may_say(calls[i].op, err))) {
 				TH_LOG("%s, allocation %u: %s", calls[i].name, nth, strerror(-err));
@@ -467,12 +362,12 @@ TEST_F(device, accesses)
 			ASSERT_EQ(0, madvise(p, dev->size, MADV_DONTNEED));
 			posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
 			write_file(SYSFS "reset", "1");
-			arm(self->nth, ++nth);
+			fail_nth_arm(self->nth, ++nth);
 			if (kinds[kind] == READ)
 				(void)*word;
 			else
 				*word = nth;
-			hit = disarm(self->nth);
+			hit = fail_nth_disarm(self->nth);
 			if (kinds[kind] != READ)
 				EXPECT_EQ(nth, *word);
 			ASSERT_EQ(0, figures(&now));

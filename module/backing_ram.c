@@ -443,8 +443,10 @@ static int harvest(struct address_space *mapping, pgoff_t page, pgoff_t end,
 	bool more = true;
 	int i;
 
+	/* It may have shrunk since the range was asked for. */
+	end = min(end, nr_pages(mapping));
 	folio_batch_init(&batch);
-	while (more && filemap_get_folios(mapping, &index, end - 1, &batch)) {
+	while (more && index < end && filemap_get_folios(mapping, &index, end - 1, &batch)) {
 		for (i = 0; more && i < folio_batch_count(&batch); i++)
 			more = harvest_folio(mapping, batch.folios[i], run);
 		folio_batch_release(&batch);
@@ -503,11 +505,11 @@ static void prepare_cut(struct address_space *mapping, loff_t offset)
 
 	if (!folio)
 		return;
-	if (folio_test_private(folio)) {
-		folio_mark_dirty(folio);
-		if (folio->index + folio_nr_pages(folio) <= nr_pages(mapping))
-			folio_detach_private(folio);
-	}
+	/* Also one without: a write() may be about to copy to it that has not marked it yet. */
+	folio_mark_dirty(folio);
+	if (folio_test_private(folio) &&
+	    folio->index + folio_nr_pages(folio) <= nr_pages(mapping))
+		folio_detach_private(folio);
 	unlock_cut_folio(folio);
 }
 
@@ -537,24 +539,33 @@ static void hold_uncut(struct address_space *mapping, loff_t offset)
 }
 
 /*
+ * Have no folio go on from below @offset to above it. Only truncation splits a folio for a
+ * module: of @byte, next to @offset on the side that is cut off. One that somebody holds, to
+ * copy from it say, cannot be split: wait a little, and if it never can, hold it together.
+ */
+static void split_at(struct address_space *mapping, loff_t offset, loff_t byte)
+{
+	int tries;
+
+	prepare_cut(mapping, offset);
+	for (tries = 100; tries && is_uncut(mapping, offset); tries--) {
+		if (tries < 100)
+			schedule_timeout_uninterruptible(1);
+		truncate_inode_pages_range(mapping, byte, byte);
+	}
+	hold_uncut(mapping, offset);
+}
+
+/*
  * Take the bytes from @start to before @end out of the cache, and what is left of their pages
- * is zero. A folio that somebody holds, to copy from it say, cannot be split: wait a little.
+ * is zero. The ends first, each by itself: 7.2 may split a folio at one end and not at the
+ * other, and then drops what is behind that as well.
  */
 static void cut(struct address_space *mapping, loff_t start, loff_t end)
 {
-	bool uncut = true;
-	int tries;
-
-	prepare_cut(mapping, start);
-	prepare_cut(mapping, end);
-	for (tries = 100; uncut && tries; tries--) {
-		if (tries < 100)
-			schedule_timeout_uninterruptible(1);
-		truncate_inode_pages_range(mapping, start, end - 1);
-		uncut = is_uncut(mapping, start) || is_uncut(mapping, end);
-	}
-	hold_uncut(mapping, start);
-	hold_uncut(mapping, end);
+	split_at(mapping, end, end - 1);
+	split_at(mapping, start, start);
+	truncate_inode_pages_range(mapping, start, end - 1);
 }
 
 static int ram_punch(struct mmapdemo_device *dev, loff_t offset, loff_t length)
@@ -597,10 +608,16 @@ static void grow(struct address_space *mapping, loff_t size)
  */
 static void shrink(struct address_space *mapping, loff_t size)
 {
-	loff_t end = round_up(i_size_read(mapping->host), PAGE_SIZE);
+	/* Where a folio that reaches past the end may end. */
+	u64 end = round_up((u64)i_size_read(mapping->host), HPAGE_PMD_SIZE);
+	struct folio *folio;
 
-	cut(mapping, size, max_t(loff_t, end, round_up(size, HPAGE_PMD_SIZE)));
+	cut(mapping, size, min_t(u64, end, round_down(MAX_LFS_FILESIZE, PAGE_SIZE)));
 	i_size_write(mapping->host, size);
+	/* Who has locked it before that maps a page of it before this. */
+	folio = lock_cut_folio(mapping, size);
+	if (folio)
+		unlock_cut_folio(folio);
 	unmap_mapping_range(mapping, round_up(size, PAGE_SIZE), 0, true);
 }
 
@@ -632,6 +649,8 @@ static unsigned long ram_dirty(struct mmapdemo_device *dev)
 			if (folio_test_dirty(batch.folios[i]))
 				dirty += folio_nr_pages(batch.folios[i]);
 		folio_batch_release(&batch);
+		if (fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 	return dirty;

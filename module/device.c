@@ -233,13 +233,16 @@ static int publish(struct mmapdemo_device *dev, struct mmapdemo_spec *spec)
 		goto out;
 	cdev_init(&dev->cdev, &mmapdemo_fops);
 	dev->cdev.owner = THIS_MODULE;
-	/* The last step that can fail: from here on anyone may open it. */
-	err = cdev_device_add(&dev->cdev, &dev->dev);
-	if (err)
-		goto out;
 	/* Its place is there, so this needs no memory. */
 	xa_store(&devices, mmapdemo_index(dev), dev, GFP_KERNEL);
+	/* Told before it can be mapped. */
 	mmapdemo_event(MMAPDEMO_EVENT_DEVICE, MMAPDEMO_DEVICE_ADDED, dev, 0);
+	/* The last step that can fail: from here on anyone may open it. */
+	err = cdev_device_add(&dev->cdev, &dev->dev);
+	if (err) {
+		xa_store(&devices, mmapdemo_index(dev), NULL, GFP_KERNEL);
+		mmapdemo_event(MMAPDEMO_EVENT_DEVICE, MMAPDEMO_DEVICE_DELETED, dev, 0);
+	}
 out:
 	mutex_unlock(&publishing);
 	return err;
@@ -262,6 +265,8 @@ struct mmapdemo_device *mmapdemo_device_create(struct mmapdemo_spec *spec)
 		return ERR_PTR(mmapdemo_refuse(spec, MMAPDEMO_A_BACKING,
 					       "is unknown, there are ram and file", -EINVAL));
 	dev = device_alloc(backing);
+	if (dev == ERR_PTR(-ENOSPC))
+		mmapdemo_refuse(spec, 0, "there are as many devices as there can be", -ENOSPC);
 	if (IS_ERR(dev))
 		return dev;
 	dev->huge = spec->huge;
@@ -345,10 +350,10 @@ int mmapdemo_device_delete(struct mmapdemo_device *dev, bool force)
 	if (err)
 		return err;
 	if (force) {
+		wake_up_poll(&dev->hangup, EPOLLHUP | EPOLLERR);
 		err = mmapdemo_mappings_kill(dev);
 		if (dev->backing->punch)
 			dev->backing->punch(dev, 0, mmapdemo_size(dev));
-		wake_up_poll(&dev->hangup, EPOLLHUP | EPOLLERR);
 	}
 	put_device(&dev->dev);
 	return err;

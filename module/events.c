@@ -11,17 +11,23 @@ static DEFINE_SPINLOCK(order);
 static u64 last[MMAPDEMO_NR_EVENT_GROUPS];	/* guarded by order */
 static ATOMIC_NOTIFIER_HEAD(subscribers);
 
-/* Rare, so one lock for all is good enough: it is what keeps the numbers in order. */
+/*
+ * Rare, so one lock for all is good enough: it is what keeps the numbers in order. Of a device
+ * that is deleted nothing is told but that: its name may be that of another by now.
+ */
 void mmapdemo_event(unsigned int group, unsigned int what, const struct mmapdemo_device *dev,
 		    u64 page)
 {
 	struct mmapdemo_event event = {
 		.group = group, .what = what, .dev = dev, .page = page,
 	};
+	bool end = group == MMAPDEMO_EVENT_DEVICE && what == MMAPDEMO_DEVICE_DELETED;
 
 	spin_lock(&order);
-	event.seq = ++last[group];
-	atomic_notifier_call_chain(&subscribers, what, &event);
+	if (end || !mmapdemo_is_dead(dev)) {
+		event.seq = ++last[group];
+		atomic_notifier_call_chain(&subscribers, what, &event);
+	}
 	spin_unlock(&order);
 }
 

@@ -86,6 +86,12 @@ static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, v
 	       !mmapdemo_thp_disabled(vmf->vma);
 }
 
+/* The core looks for itself whether the memory of a page has failed, after us. */
+static vm_fault_t poison(const struct vm_fault *vmf, vm_fault_t result)
+{
+	return (result & VM_FAULT_LOCKED) && PageHWPoison(vmf->page) ? VM_FAULT_HWPOISON : 0;
+}
+
 /*
  * With VM_FAULT_RETRY the backing has released the lock that kept the VMA, so by then the
  * mapping may be gone: between enter and leave the device is not freed, nor the module
@@ -105,7 +111,7 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	ns = mmapdemo_clock_since(start);
 	if (maps_huge(vmf, access, ret))
 		mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
-	account(m, dev, cpu, vmf, access, vmf->flags, ret, ns);
+	account(m, dev, cpu, vmf, access, vmf->flags, ret | poison(vmf, ret), ns);
 	if (trace_mmapdemo_fault_enabled())
 		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
 	mmapdemo_stats_leave(cpu);
@@ -175,6 +181,7 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 /* VM_FAULT_NOPAGE: there is no such page any more, and the access comes again. */
 static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
 {
+	smp_rmb();	/* pairs with smp_wmb() in mmapdemo_fault_kill() */
 	return mkwrite(vmf, mmapdemo_mapping_of(vmf->vma)->inner.page_mkwrite, 0);
 }
 
@@ -258,6 +265,7 @@ void mmapdemo_fault_kill(struct mmapdemo_mapping *m)
 	WRITE_ONCE(m->inner.page_mkwrite, dead_fault);
 	WRITE_ONCE(m->inner.pfn_mkwrite, dead_fault);
 	/* Where there was none of the backing's this is not the handler that calls it. */
+	smp_wmb();	/* pairs with smp_rmb() in mapping_page_mkwrite() */
 	WRITE_ONCE(m->ops.page_mkwrite, mapping_page_mkwrite);
 }
 

@@ -17,15 +17,21 @@ static int __init mmapdemo_init(void)
 	err = mmapdemo_devices_init(mmapdemo_groups, mmapdemo_dirty_groups);
 	if (err)
 		return err;
-	err = mmapdemo_params_device();
-	if (err)
-		goto err_devices;
-	/* Last, because from here on there are commands, and they do not ask whether we stay. */
 	err = mmapdemo_netlink_init();
 	if (err)
 		goto err_devices;
+	/*
+	 * Publishing is the last step that can fail: from here on somebody may have it open.
+	 * For the same reason no other device can be added before.
+	 */
+	err = mmapdemo_params_device();
+	if (err)
+		goto err_netlink;
+	mmapdemo_netlink_ready();
 	return 0;
 
+err_netlink:
+	mmapdemo_netlink_exit();
 err_devices:
 	mmapdemo_devices_exit();
 	return err;

@@ -147,11 +147,23 @@ static struct mmapdemo_mapping *younger_than(struct mmapdemo_device *dev, u64 id
 	return found;
 }
 
+/* The youngest of all, be it there or not. */
+u64 mmapdemo_mapping_last(struct mmapdemo_device *dev)
+{
+	u64 id;
+
+	spin_lock(&dev->mappings_lock);
+	id = dev->last_mapping;
+	spin_unlock(&dev->mappings_lock);
+	return id;
+}
+
 /*
- * Its @id and the mm it is in, of the oldest mapping younger than @id; NULL if there is none.
- * One in an mm without users is on its way out, and nobody accesses it.
+ * Its @id and the mm it is in, of the oldest mapping younger than @id and not younger than
+ * @last; NULL if there is none. One in an mm without users is on its way out, and nobody
+ * accesses it.
  */
-static struct mm_struct *next_mm(struct mmapdemo_device *dev, u64 *id)
+static struct mm_struct *next_mm(struct mmapdemo_device *dev, u64 *id, u64 last)
 {
 	struct mm_struct *mm = NULL;
 	struct mmapdemo_mapping *m;
@@ -159,7 +171,7 @@ static struct mm_struct *next_mm(struct mmapdemo_device *dev, u64 *id)
 	spin_lock(&dev->mappings_lock);
 	while (!mm) {
 		m = younger_than(dev, *id);
-		if (!m)
+		if (!m || m->id > last)
 			break;
 		*id = m->id;
 		if (mmget_not_zero(m->vma->vm_mm))
@@ -177,6 +189,18 @@ static struct mmapdemo_mapping *find(struct mmapdemo_device *dev, u64 id)
 	return m && m->id == id ? m : NULL;
 }
 
+/* As who asks numbers it, 0 if it has ended: then the number may be another's. */
+static pid_t nr_of(struct pid *pid)
+{
+	pid_t nr = 0;
+
+	rcu_read_lock();
+	if (pid_task(pid, PIDTYPE_PID))
+		nr = pid_nr_ns(pid, task_active_pid_ns(current));
+	rcu_read_unlock();
+	return nr;
+}
+
 /* All of the VMA that is told stands still under mmap_lock, and the VMA is there under ours. */
 static bool describe(struct mmapdemo_device *dev, u64 id, struct mmapdemo_mapping_info *info)
 {
@@ -190,7 +214,7 @@ static bool describe(struct mmapdemo_device *dev, u64 id, struct mmapdemo_mappin
 		info->end = m->vma->vm_end;
 		info->pgoff = m->vma->vm_pgoff;
 		info->flags = m->vma->vm_flags;
-		info->pid = pid_nr_ns(m->maker, task_active_pid_ns(current));
+		info->pid = nr_of(m->maker);
 		for (i = 0; i < MMAPDEMO_NR_MAPPING_FAULTS; i++)
 			info->faults[i] = atomic_long_read(&m->faults[i]);
 	}
@@ -222,18 +246,19 @@ static void describe_process(const struct mm_struct *mm, struct mmapdemo_mapping
  * mmapdemo_mapping_next() - tell of the next mapping of a device
  * @dev: the device
  * @id: where the last call left off, 0 at first
+ * @last: where to stop, mmapdemo_mapping_last()
  * @info: what it is
  *
  * Return: 1, 0 when there is no other, -EINTR when the caller is being killed.
  */
-int mmapdemo_mapping_next(struct mmapdemo_device *dev, u64 *id,
+int mmapdemo_mapping_next(struct mmapdemo_device *dev, u64 *id, u64 last,
 			  struct mmapdemo_mapping_info *info)
 {
 	struct mm_struct *mm;
 	bool found = false;
 
 	while (!found) {
-		mm = next_mm(dev, id);
+		mm = next_mm(dev, id, last);
 		if (!mm)
 			return 0;
 		if (mmap_read_lock_killable(mm)) {
@@ -249,14 +274,18 @@ int mmapdemo_mapping_next(struct mmapdemo_device *dev, u64 *id,
 	return 1;
 }
 
-static void kill_all(struct mmapdemo_device *dev)
+/* Those that are there; what comes later is killed as it comes. Returns the youngest. */
+static u64 kill_all(struct mmapdemo_device *dev)
 {
 	struct rb_node *node;
+	u64 last;
 
 	spin_lock(&dev->mappings_lock);
 	for (node = rb_first(&dev->mappings); node; node = rb_next(node))
 		mmapdemo_fault_kill(rb_entry(node, struct mmapdemo_mapping, node));
+	last = dev->last_mapping;
 	spin_unlock(&dev->mappings_lock);
+	return last;
 }
 
 /* No fault of this mapping is under way while its mm's lock and its own are held. */
@@ -275,13 +304,13 @@ static void pass_faults(struct mmapdemo_device *dev, u64 id)
 }
 
 /* Wait until those faults are over that have seen the device alive. */
-static int wait_for_faults(struct mmapdemo_device *dev)
+static int wait_for_faults(struct mmapdemo_device *dev, u64 last)
 {
 	struct mm_struct *mm;
 	int err = 0;
 	u64 id = 0;
 
-	while (!err && (mm = next_mm(dev, &id))) {
+	while (!err && (mm = next_mm(dev, &id, last))) {
 		err = mmap_write_lock_killable(mm);
 		if (!err) {
 			pass_faults(dev, id);
@@ -305,19 +334,21 @@ static void unmap(struct mmapdemo_device *dev)
  * mmapdemo_mappings_kill() - end every access to a device that is dead
  * @dev: the device, see mmapdemo_is_dead()
  *
- * When this has returned, each access through a mapping is a SIGBUS, for ever. What is
- * mapped is taken away at once, and once more when those faults are over that were under
- * way meanwhile; they may be waiting for a disk or for a server in user space.
+ * When this has returned, each access to its pages is a SIGBUS, for ever; see unmap() for
+ * what are not its pages. What is mapped is taken away at once, and once more when those
+ * faults are over that were under way meanwhile; they may be waiting for a disk or for a
+ * server in user space.
  *
  * Return: 0, or -EINTR when the caller was killed in that wait.
  */
 int mmapdemo_mappings_kill(struct mmapdemo_device *dev)
 {
+	u64 last;
 	int err;
 
-	kill_all(dev);
+	last = kill_all(dev);
 	unmap(dev);
-	err = wait_for_faults(dev);
+	err = wait_for_faults(dev, last);
 	unmap(dev);
 	return err;
 }

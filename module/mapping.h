@@ -55,7 +55,8 @@ struct mmapdemo_mapping {
 
 /**
  * struct mmapdemo_mapping_info - what is told of a mapping
- * @pid, @tgid: of @maker and of the process, in the PID namespace of who asks; 0: not there
+ * @pid, @tgid: of @maker, if it still runs, else as the next; and of the process: in the PID
+ *	namespace of who asks, 0 if it is not in that
  * @comm: name of the process's main thread
  * @start, @end, @pgoff: as in the VMA
  * @flags: VM_*
@@ -79,7 +80,8 @@ static inline struct mmapdemo_mapping *mmapdemo_mapping_of(const struct vm_area_
 
 /* In mapping.c */
 int mmapdemo_mapping_create(struct file *file, struct vm_area_struct *vma);
-int mmapdemo_mapping_next(struct mmapdemo_device *dev, u64 *id,
+u64 mmapdemo_mapping_last(struct mmapdemo_device *dev);
+int mmapdemo_mapping_next(struct mmapdemo_device *dev, u64 *id, u64 last,
 			  struct mmapdemo_mapping_info *info);
 int mmapdemo_mappings_kill(struct mmapdemo_device *dev);
 

@@ -148,6 +148,7 @@ int mmapdemo_params_device(void);
 
 /* In netlink.c */
 int mmapdemo_netlink_init(void);
+void mmapdemo_netlink_ready(void);
 void mmapdemo_netlink_exit(void);
 
 /* In sysfs.c */

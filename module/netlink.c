@@ -6,6 +6,10 @@
  * time as each other and take no lock here: a device is looked up and taken in one step, and
  * device.c decides who comes first. A dump holds its device from its start to its end, and
  * no more than that: the device may be deleted meanwhile.
+ *
+ * Generic netlink calls with its cb_lock held for reading, which whoever registers a family
+ * takes for writing. A command that waits for a fault of somebody else's (device-del with
+ * force, wrprotect, mapping-get) makes him wait too, and with him everybody's commands.
  */
 #include <linux/file.h>
 #include <linux/mman.h>
@@ -18,6 +22,9 @@
 #include "pages.h"
 
 static struct genl_family family;
+
+/* Loading cannot fail any more, so devices may be added: one that is open would outlive us. */
+static bool ready;
 
 /* A reply that holds any device, a path as well. */
 #define DEVICE_SIZE	(NLMSG_DEFAULT_SIZE + PATH_MAX)
@@ -33,7 +40,8 @@ static struct genl_family family;
  * @dev: the device it is of, taken; NULL if it is of all
  * @page: where to go on
  * @end: where to stop
- * @id: of the last mapping
+ * @id: of the last mapping told
+ * @last: of the youngest that is told: who forks for ever is not followed
  * @minor: of the next device
  */
 struct dump {
@@ -41,6 +49,7 @@ struct dump {
 	pgoff_t page;
 	pgoff_t end;
 	u64 id;
+	u64 last;
 	unsigned long minor;
 };
 
@@ -288,6 +297,8 @@ static void explain(const struct mmapdemo_spec *spec, struct genl_info *info)
 	if (!spec->why)
 		return;
 	info->extack->_msg = spec->why;
+	if (!spec->wrong)
+		return;
 	if (info->attrs[spec->wrong])
 		NL_SET_BAD_ATTR(info->extack, info->attrs[spec->wrong]);
 	else
@@ -303,6 +314,11 @@ static int cmd_add(struct sk_buff *skb, struct genl_info *info)
 	err = check_admin(skb, info->extack);
 	if (err)
 		return err;
+	/* Pairs with mmapdemo_netlink_ready(). */
+	if (!smp_load_acquire(&ready)) {
+		NL_SET_ERR_MSG(info->extack, "the module is still being loaded");
+		return -EAGAIN;
+	}
 	err = get_spec(info, &spec);
 	if (err)
 		return err;
@@ -406,6 +422,7 @@ static int dump_start(struct netlink_callback *cb)
 		return err;
 	}
 	dump->dev = dev;
+	dump->last = mmapdemo_mapping_last(dev);
 	return 0;
 }
 
@@ -489,7 +506,7 @@ static int mappings_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	void *msg;
 	int err;
 
-	while ((err = mmapdemo_mapping_next(dump->dev, &id, &info)) > 0) {
+	while ((err = mmapdemo_mapping_next(dump->dev, &id, dump->last, &info)) > 0) {
 		msg = put_row(skb, cb, MMAPDEMO_CMD_MAPPING_GET);
 		if (!msg)
 			return dump_result(skb, -EMSGSIZE);
@@ -819,7 +836,7 @@ static const struct genl_multicast_group groups[] = {
 				    .flags = GENL_MCAST_CAP_SYS_ADMIN },
 };
 
-/* Parallel: a command may wait for a fault that is under way, and must not stop the others. */
+/* Parallel: a command may wait for a fault that is under way, and others need not. */
 static struct genl_family family __ro_after_init = {
 	.name		= MMAPDEMO_FAMILY_NAME,
 	.version	= MMAPDEMO_FAMILY_VERSION,
@@ -830,6 +847,12 @@ static struct genl_family family __ro_after_init = {
 	.mcgrps		= groups,
 	.n_mcgrps	= ARRAY_SIZE(groups),
 };
+
+void __init mmapdemo_netlink_ready(void)
+{
+	/* Pairs with cmd_add(). */
+	smp_store_release(&ready, true);
+}
 
 int __init mmapdemo_netlink_init(void)
 {

@@ -194,8 +194,8 @@ static bool may_say(int err)
 }
 
 /* One call with its nth allocation failed, on a socket of its own: did it fail? */
-static bool once(struct __test_metadata *_metadata, FIXTURE_DATA(commands) *self,
-		 const struct call *call, unsigned int nth, int *err)
+static bool once(struct __test_metadata *_metadata, int fd, int memfd, const struct call *call,
+		 unsigned int nth, int *err)
 {
 	struct genl genl, other;
 	bool hit;
@@ -204,9 +204,9 @@ static bool once(struct __test_metadata *_metadata, FIXTURE_DATA(commands) *self
 	ASSERT_EQ(0, control_open(&other));
 	if (call->there && !is_there(OURS))
 		ASSERT_EQ(0, add_ram(&other, OURS, 4 * PAGE_SIZE, ANY_FLAGS, NULL));
-	fail_nth_arm(self->nth, nth);
-	*err = call->op(&genl, self->memfd);
-	hit = fail_nth_disarm(self->nth);
+	fail_nth_arm(fd, nth);
+	*err = call->op(&genl, memfd);
+	hit = fail_nth_disarm(fd);
 	EXPECT_TRUE(!*err || (hit && may_say(*err))) {
 		TH_LOG("%s, allocation %u: %s", call->name, nth, strerror(-*err));
 	}
@@ -226,7 +226,7 @@ TEST_F_TIMEOUT(commands, each, 600)
 
 		if (calls[i].ram && !is_ram(&self->dev))
 			continue;
-		while (once(_metadata, self, &calls[i], ++nth, &err) && nth < 10000)
+		while (once(_metadata, self->nth, self->memfd, &calls[i], ++nth, &err) && nth < 10000)
 			failed += err != 0;
 		TH_LOG("%s: %u allocations, %u of them needed", calls[i].name, nth - 1, failed);
 		EXPECT_EQ(0, err);

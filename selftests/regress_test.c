@@ -231,6 +231,23 @@ TEST_F(ram, write_to_failed_memory)
 	EXPECT_TRUE(reads(self->dev.fd, 2 * PAGE_SIZE, 1, 0));
 }
 
+/* The core looks at the page after the handler: a fault that ended so was counted as a success. */
+TEST_F(ram, fault_on_failed_memory)
+{
+	char *p;
+
+	ASSERT_EQ(0, fill(&self->dev));
+	if (fail_memory(&self->dev) == -ENOENT)
+		SKIP(return, "this kernel has no CONFIG_MEMORY_FAILURE");
+	p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	mark();
+	EXPECT_EQ(SIGBUS, trap_load(p + PAGE_SIZE));
+	EXPECT_STREQ("read=1 hwpoison=1", moved());
+	EXPECT_EQ(SIGBUS, trap_store(p + PAGE_SIZE));
+	EXPECT_STREQ("write=1 hwpoison=1", moved());
+}
+
 typedef ssize_t (*vector_t)(int fd, const struct iovec *vec, int n);
 
 /* How far a child comes that is killed @us after it called; the file's offset is shared. */

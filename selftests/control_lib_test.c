@@ -402,8 +402,10 @@ TEST_F(control, file)
 	EXPECT_EQ(0, mmapdemo_zap(self->ctl, name, 0, 0));
 	EXPECT_EQ(-EOPNOTSUPP, mmapdemo_resize(self->ctl, name, PAGE_SIZE));
 	EXPECT_EQ(-EOPNOTSUPP, mmapdemo_punch(self->ctl, name, 0, 1));
-	EXPECT_EQ(-EOPNOTSUPP, mmapdemo_harvest(self->ctl, name, 0, 0, add_run, &runs));
 	EXPECT_EQ(0, strncmp("dev: ", mmapdemo_ctl_error(self->ctl), 5));
+	/* 6.1 lets no dump say why it cannot be: there it is the errno's text. */
+	EXPECT_EQ(-EOPNOTSUPP, mmapdemo_harvest(self->ctl, name, 0, 0, add_run, &runs));
+	EXPECT_STRNE("", mmapdemo_ctl_error(self->ctl));
 	EXPECT_EQ(0, mmapdemo_del(self->ctl, name, false));
 	spec.read_only = true;
 	ASSERT_EQ(0, mmapdemo_add(self->ctl, &spec, name));

@@ -60,8 +60,8 @@ int ctl_explain(const struct target *target, const char *verb, int error)
 		explain_range(target, verb);
 		return FAILED;
 	case -EOPNOTSUPP:
-		fprintf(stderr, "mmapdemo: %s %s: %s\n", verb, target->name,
-			mmapdemo_ctl_error(target->ctl));
+		fprintf(stderr, "mmapdemo: %s %s: %s\nmmapdemo %s --help says what it works on.\n",
+			verb, target->name, mmapdemo_ctl_error(target->ctl), verb);
 		return SKIP;
 	default:
 		fprintf(stderr, "mmapdemo: %s %s: %s\n", verb, target->name,

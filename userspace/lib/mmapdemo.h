@@ -322,8 +322,9 @@ void mmapdemo_ctl_close(struct mmapdemo_ctl *ctl);
  * mmapdemo_ctl_error() - what was wrong with the last call that failed, in English
  * @ctl: the handle
  *
- * Return: what the kernel said, behind the name of the attribute if it names one: "size: not a
- * multiple of the page size". Never NULL; valid until the next call on @ctl.
+ * Return: what the kernel said, behind the name of the attribute if it names one: "page: is past
+ * the end of the device"; the text of the errno if it said nothing, as Linux 6.1 does where a
+ * call has a function to be called. Never NULL; valid until the next call on @ctl.
  */
 const char *mmapdemo_ctl_error(const struct mmapdemo_ctl *ctl);
 

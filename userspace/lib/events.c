@@ -19,13 +19,9 @@ static const struct {
 	{ MMAPDEMO_MCGRP_FAULTS, MMAPDEMO_CMD_FAULT_EVENT, MMAPDEMO_A_FAULTS_SEQ },
 };
 
-/*
- * Events of a group are numbered. Those up to @base happened before the kernel was first asked;
- * if one of them arrives it is told, but none of them counts as lost.
- */
+/* Events of a group are numbered, and arrive in that order. */
 struct group {
 	bool member;
-	uint64_t base;
 	uint64_t seen;	/* number of the last event that arrived or is known to be lost */
 	uint64_t lost;
 	uint64_t untold;	/* of those lost, for the next MMAPDEMO_EVENT_LOST */
@@ -47,16 +43,13 @@ static void count_lost(struct group *group, uint64_t until)
 	group->seen = until;
 }
 
-/* Order is the kernel's promise; a late one just was not lost. */
+/* What came between subscribing and asking for the first number is told, and has been seen. */
 static void count_seen(struct group *group, uint64_t seq)
 {
-	if (seq > group->seen) {
-		count_lost(group, seq - 1);
-		group->seen = seq;
-	} else if (seq > group->base && group->lost) {
-		group->lost--;
-		group->untold -= !!group->untold;
-	}
+	if (seq <= group->seen)
+		return;
+	count_lost(group, seq - 1);
+	group->seen = seq;
 }
 
 static int event_type(unsigned int group, uint64_t event)
@@ -161,10 +154,8 @@ static int join(struct mmapdemo_events *ev, unsigned int mask)
 			ret = conn_join(ev->listen, groups[g].name);
 	}
 	ret = ret ?: ask_last(ev, last);
-	for (g = 0; g < NR_GROUPS; g++) {
-		ev->group[g].base = last[g];
+	for (g = 0; g < NR_GROUPS; g++)
 		ev->group[g].seen = last[g];
-	}
 	return ret;
 }
 

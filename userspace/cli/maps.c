@@ -35,7 +35,7 @@ static void print_header(void)
 {
 	unsigned int i;
 
-	printf("%-12s %7s %-15s %-29s %9s perm", "device", "pid", "command", "address", "page");
+	printf("%-12s %7s %-15s %-25s %8s perm", "device", "pid", "command", "address", "page");
 	for (i = 0; i < NR_COLUMNS; i++)
 		printf(" %8s", column(i));
 	putchar('\n');
@@ -47,7 +47,7 @@ static void print_row(const struct walk *walk, const struct mmapdemo_mapping *m)
 	unsigned int i;
 
 	snprintf(range, sizeof(range), "%012" PRIx64 "-%012" PRIx64, m->start, m->end);
-	printf("%-12s %7" PRIu32 " %-15s %-29s %9" PRIu64 " %c%c%c%c", walk->target.name,
+	printf("%-12s %7" PRIu32 " %-15s %-25s %8" PRIu64 " %c%c%c%c", walk->target.name,
 	       m->tgid, m->comm, range, m->pgoff, m->prot & PROT_READ ? 'r' : '-',
 	       m->prot & PROT_WRITE ? 'w' : '-', m->prot & PROT_EXEC ? 'x' : '-',
 	       m->shared ? 's' : 'p');

@@ -122,7 +122,7 @@ static void check_module(struct check *check)
 		sys_has("module/mmapdemo/version", "", version, sizeof(version));
 		found(check, true, "loaded, %s", version);
 	} else if (file_has(path, "/mmapdemo.ko", NULL, 0)) {
-		found(check, true, "not loaded; the first command of root that needs it loads it");
+		found(check, true, "not loaded; the first command that asks it loads it");
 	} else if (access("/proc/modules", F_OK)) {
 		found(check, false, "this kernel has no loadable modules");
 		todo(check, "another kernel; make demo runs one in a virtual machine");

@@ -242,9 +242,9 @@ TEST_F(ram, fault_on_failed_memory)
 	p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	ASSERT_NE(MAP_FAILED, p);
 	mark();
-	EXPECT_EQ(SIGBUS, trap_load(p + PAGE_SIZE));
+	EXPECT_EQ(-SIGBUS, trap_load(p + PAGE_SIZE));
 	EXPECT_STREQ("read=1 hwpoison=1", moved());
-	EXPECT_EQ(SIGBUS, trap_store(p + PAGE_SIZE));
+	EXPECT_EQ(-SIGBUS, trap_store(p + PAGE_SIZE));
 	EXPECT_STREQ("write=1 hwpoison=1", moved());
 }
 

@@ -31,6 +31,7 @@ static struct class mmapdemo_class = { .name = MMAPDEMO_CLASS };
  * taking it one step: who deletes it takes it out before he drops his reference.
  */
 static DEFINE_XARRAY_ALLOC(devices);
+static u32 next_minor;
 
 /*
  * Makes choosing a name, or finding it free, and publishing one step; likewise deleting. Never
@@ -142,11 +143,16 @@ static struct mmapdemo_device *device_alloc(const struct mmapdemo_backing *backi
 	err = mmapdemo_stats_init(&dev->stats);
 	if (err)
 		goto err_free;
-	err = xa_alloc(&devices, &minor, NULL, XA_LIMIT(0, MAX_DEVICES - 1), GFP_KERNEL);
+	/*
+	 * Not the lowest free one: whoever is on his way from the node of a deleted device to
+	 * what has its number would be let in to another.
+	 */
+	err = xa_alloc_cyclic(&devices, &minor, NULL, XA_LIMIT(0, MAX_DEVICES - 1), &next_minor,
+			      GFP_KERNEL);
 	/* It says that all are taken by EBUSY, which is what a device in use is. */
 	if (err == -EBUSY)
 		err = -ENOSPC;
-	if (err)
+	if (err < 0)
 		goto err_stats;
 	dev->backing = backing;
 	init_waitqueue_head(&dev->hangup);

@@ -261,7 +261,7 @@ TEST_F(control, split_and_moved)
 	ASSERT_EQ(2, sorted_rows(&self->genl, &rows));
 	EXPECT_TRUE(spans(&row[0], p, 8 * PAGE_SIZE, 0));
 	EXPECT_TRUE(spans(&row[1], p + 12 * PAGE_SIZE, size - 12 * PAGE_SIZE, 12));
-	munmap(p + 12 * PAGE_SIZE, size);
+	munmap(p + 12 * PAGE_SIZE, size - 12 * PAGE_SIZE);
 	to = map(-1, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	ASSERT_EQ(to, mremap(p, 8 * PAGE_SIZE, 8 * PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, to));
 	ASSERT_EQ(1, sorted_rows(&self->genl, &rows));
@@ -324,6 +324,7 @@ struct thread {
 	struct device *dev;
 	pid_t tid;
 	char *p;
+	bool leave;
 };
 
 static void *map_in_thread(void *arg)
@@ -333,7 +334,8 @@ static void *map_in_thread(void *arg)
 	pthread_setname_np(pthread_self(), "mapper");
 	thread->tid = gettid();
 	thread->p = mapping(thread->dev, MAP_SHARED);
-	sleep(1);
+	while (!__atomic_load_n(&thread->leave, __ATOMIC_ACQUIRE))
+		usleep(1000);
 	return NULL;
 }
 
@@ -356,6 +358,7 @@ TEST_F(control, of_a_thread)
 	EXPECT_NE(thread.tid, getpid());
 	EXPECT_EQ(getpid(), rows.row[0].tgid);
 	EXPECT_STREQ("main", rows.row[0].comm);
+	__atomic_store_n(&thread.leave, true, __ATOMIC_RELEASE);
 	pthread_join(id, NULL);
 	ASSERT_EQ(1, sorted_rows(&self->genl, &rows));
 	EXPECT_EQ(getpid(), rows.row[0].tgid);

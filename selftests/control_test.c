@@ -333,7 +333,7 @@ static void *map_in_thread(void *arg)
 
 	pthread_setname_np(pthread_self(), "mapper");
 	thread->tid = gettid();
-	thread->p = mapping(thread->dev, MAP_SHARED);
+	__atomic_store_n(&thread->p, mapping(thread->dev, MAP_SHARED), __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&thread->leave, __ATOMIC_ACQUIRE))
 		usleep(1000);
 	return NULL;
@@ -345,15 +345,12 @@ TEST_F(control, of_a_thread)
 	struct thread thread = { .dev = &self->dev };
 	struct rows rows;
 	pthread_t id;
-	int n = 0;
 
 	ASSERT_EQ(0, pthread_setname_np(pthread_self(), "main"));
 	ASSERT_EQ(0, pthread_create(&id, NULL, map_in_thread, &thread));
-	for (int i = 0; i < 1000 && !n; i++) {
+	while (!__atomic_load_n(&thread.p, __ATOMIC_ACQUIRE))
 		usleep(500);
-		n = sorted_rows(&self->genl, &rows);
-	}
-	ASSERT_EQ(1, n);
+	ASSERT_EQ(1, sorted_rows(&self->genl, &rows));
 	EXPECT_EQ(thread.tid, rows.row[0].pid);
 	EXPECT_NE(thread.tid, getpid());
 	EXPECT_EQ(getpid(), rows.row[0].tgid);

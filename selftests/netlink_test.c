@@ -149,7 +149,7 @@ static void complete(struct genl *genl, struct genl_request *request, const stru
 		put(request, a, file);
 }
 
-/* The generic netlink of 6.1 does not pass on what a dump says when it begins, but for the errno. */
+/* The generic netlink of 6.1 passes on of a dump that is refused only the errno. */
 static bool is_bare(const struct genl_answer *answer, const struct command *c)
 {
 	return !has_vma_locks() && (c->flags & NLM_F_DUMP) && answer->at == -1 &&

@@ -192,7 +192,8 @@ static void summary(void)
 		{ TRUNCATIONS, "truncations" }, { HOLES, "holes punched" },
 		{ SNAPSHOTS, "snapshots that added up" }, { RESETS, "resets" },
 		{ DROPS, "caches dropped, memory compacted" }, { UNPLUGS, "CPU gone and back" },
-		{ TRACINGS, "traces read" },
+		{ TRACINGS, "traces read" }, { MESSAGES, "commands by netlink" },
+		{ BESIDES, "devices made by them" }, { EVENTS, "events heard" },
 	};
 
 	printf("faults%s:\n", soak->done[RESETS] ? ", less what resets lost on the way" : "");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The soak: everything together on one device after another. soak.c makes the devices and adds
- * up, soak_work.c works on pages that it checks, soak_noise.c gets in its way.
+ * up, soak_work.c works on pages that it checks, soak_noise.c gets in its way, and
+ * soak_control.c by netlink.
  */
 #ifndef MMAPDEMO_TESTS_SOAK_H
 #define MMAPDEMO_TESTS_SOAK_H
@@ -15,7 +16,7 @@
 enum done {
 	DEVICES, OPENS, MMAPS, FORKS, BYTES_READ, BYTES_WRITTEN, SIGNALS, SIGBUS_CAUGHT,
 	SIGSEGV_CAUGHT, KILLS, SNAPSHOTS, RESETS, TRUNCATIONS, HOLES, DROPS, UNPLUGS, TRACINGS,
-	NR_DONE
+	MESSAGES, BESIDES, EVENTS, NR_DONE
 };
 
 /*
@@ -82,8 +83,11 @@ void *map_device(void *address, size_t size, int prot, int flags, int fd, off_t 
 int work(struct target *target, unsigned int number);
 
 /* In soak_noise.c: the life of one of those that disturb. */
-#define NOISES 7
+#define NOISES 8
 int make_noise(struct target *target, unsigned int which);
 bool trace_events(bool on);
+
+/* In soak_control.c: one that gives commands. */
+bool control(struct target *target, uint64_t *state);
 
 #endif /* MMAPDEMO_TESTS_SOAK_H */

@@ -221,7 +221,8 @@ static bool kill_lookers(struct target *target, uint64_t *state)
 }
 
 static bool (*const noises[NOISES])(struct target *target, uint64_t *state) = {
-	read_figures, drop_caches, press_memory, trace, unplug, truncate_tail, kill_lookers, control,
+	read_figures, drop_caches, press_memory, trace, unplug, truncate_tail, kill_lookers,
+	control,
 };
 
 int make_noise(struct target *target, unsigned int which)

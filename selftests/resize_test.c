@@ -312,28 +312,26 @@ TEST_F_TIMEOUT(resize, byte_exact, 200)
 TEST_F_TIMEOUT(resize, against_writers, 200)
 {
 	struct oracle *o = &self->oracle;
-	unsigned long n = rounds(200);
 	pid_t pid[3];
 
-	for (unsigned long i = 0; i < n; i++) {
-		if (i % 50 == 0) {
-			pid[0] = start(o, writer, i + 1);
-			pid[1] = start(o, writer, i + 2);
-			pid[2] = start(o, loader, i + 3);
+	for (unsigned long round = 0; round < rounds(4); round++) {
+		pid[0] = start(o, writer, 3 * round + 1);
+		pid[1] = start(o, writer, 3 * round + 2);
+		pid[2] = start(o, loader, 3 * round + 3);
+		for (int i = 0; i < 50; i++) {
+			o->size = random_size(o);
+			ASSERT_EQ(0, resize(&o->genl, DEV, o->size));
+			ASSERT_EQ(0, punch(&o->genl, DEV, random_to(o, o->size), 1));
 		}
-		ASSERT_EQ(0, i % 3 ? resize(&o->genl, DEV, o->size = random_size(o)) :
-			  punch(&o->genl, DEV, random_to(o, o->size), 1));
-		if (i % 50 != 49)
-			continue;
 		__atomic_store_n(o->stop, 1, __ATOMIC_RELEASE);
-		for (int j = 0; j < 3; j++)
-			ASSERT_EQ(0, reap(pid[j]));
+		for (int i = 0; i < 3; i++)
+			ASSERT_EQ(0, reap(pid[i]));
 		*o->stop = 0;
-		ASSERT_EQ(0, resize(&o->genl, DEV, MOST / 3 + i));
+		ASSERT_EQ(0, resize(&o->genl, DEV, MOST / 3 + round));
 		ASSERT_EQ(0, resize(&o->genl, DEV, MOST));
 		ASSERT_EQ(MOST, pread(o->fd, o->got, MOST, 0));
 		ASSERT_TRUE(all_right(o->got, 0, MOST));
-		for (size_t at = MOST / 3 + i; at < MOST; at++)
+		for (size_t at = MOST / 3 + round; at < MOST; at++)
 			ASSERT_EQ(0, o->got[at]);
 		ASSERT_EQ(0, memcmp(o->p, o->got, MOST));
 	}

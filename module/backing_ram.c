@@ -144,6 +144,30 @@ static bool wants_huge(const struct vm_fault *vmf)
 	return thp_vma_suitable_order(vma, vmf->address, HPAGE_PMD_ORDER);
 }
 
+/* Does the folio reach past the end? One of 2 MiB that somebody holds cannot be split. */
+static bool is_too_long(struct address_space *mapping, struct folio *folio)
+{
+	return folio_test_large(folio) &&
+	       folio->index + folio_nr_pages(folio) > nr_pages(mapping);
+}
+
+static int leave_pte(pte_t *pte, unsigned long address, void *data)
+{
+	return 0;
+}
+
+/*
+ * 6.1 would map the folio as a whole, what is past the end of the device included: not where
+ * there is a page table. Who makes a PMD of this folio has locked it, and we have.
+ */
+static int forbid_pmd(struct vm_fault *vmf)
+{
+	if (!pmd_none(*vmf->pmd))
+		return 0;
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
+				   leave_pte, NULL);
+}
+
 static vm_fault_t ram_fault(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
@@ -155,11 +179,15 @@ static vm_fault_t ram_fault(struct vm_fault *vmf)
 		if (IS_ERR(folio))
 			return vmf_error(PTR_ERR(folio));
 	}
-	/* A folio of 2 MiB that somebody holds cannot be split: it may reach past the end. */
-	if (unlikely(vmf->pgoff >= nr_pages(mapping))) {
-		folio_unlock(folio);
-		folio_put(folio);
-		return VM_FAULT_SIGBUS;
+	if (unlikely(is_too_long(mapping, folio))) {
+		vm_fault_t ret = vmf->pgoff >= nr_pages(mapping) ? VM_FAULT_SIGBUS :
+				 forbid_pmd(vmf) ? VM_FAULT_OOM : 0;
+
+		if (ret) {
+			folio_unlock(folio);
+			folio_put(folio);
+			return ret;
+		}
 	}
 	/* Locked until the core has mapped it, so that it cannot be cut off in between. */
 	vmf->page = folio_file_page(folio, vmf->pgoff);
@@ -179,9 +207,34 @@ static vm_fault_t ram_page_mkwrite(struct vm_fault *vmf)
 	return 0;
 }
 
+/* Is there such a folio at the end? Asked only of the last 2 MiB. */
+static bool ends_too_long(struct address_space *mapping, pgoff_t pgoff)
+{
+	pgoff_t end = nr_pages(mapping);
+	struct folio *folio;
+	bool too_long;
+
+	if (!end || ALIGN(pgoff + 1, HPAGE_PMD_NR) <= end)
+		return false;
+	folio = filemap_get_folio(mapping, end - 1);
+	if (IS_ERR(folio))
+		return false;
+	too_long = is_too_long(mapping, folio);
+	folio_put(folio);
+	return too_long;
+}
+
+/* Around a fault in such a folio nothing is mapped: ram_fault() knows how. */
+static vm_fault_t ram_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	if (ends_too_long(vmf->vma->vm_file->f_mapping, vmf->pgoff))
+		return 0;
+	return filemap_map_pages(vmf, start, end);
+}
+
 static const struct vm_operations_struct ram_vm_ops = {
 	.fault		= ram_fault,
-	.map_pages	= filemap_map_pages,
+	.map_pages	= ram_map_pages,
 	.page_mkwrite	= ram_page_mkwrite,
 };
 

@@ -289,10 +289,14 @@ static bool round_on(enum backing backing, uint64_t *state)
 	return !soak->failed;
 }
 
-/* Each backing once, in an order of chance; then again. */
+/*
+ * Each backing once, in an order of chance; then again. Not btrfs: with the same workers on its
+ * file, and no device at all, 6.12 shows old data in a hole after 350 s, and loses pages that
+ * /proc/self/mem has written ("marked dirty without notifying the fs", EUCLEAN) after 85 s.
+ */
 static void rounds_of_all(uint64_t *state)
 {
-	enum backing order[] = { RAM_4K, RAM_HUGE, EXT4, TMPFS, MEMFD, XFS, BTRFS };
+	enum backing order[] = { RAM_4K, RAM_HUGE, EXT4, TMPFS, MEMFD, XFS };
 	const size_t n = sizeof(order) / sizeof(order[0]);
 
 	for (size_t i = 0; !to_be_stopped(); i = (i + 1) % n) {

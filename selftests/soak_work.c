@@ -185,18 +185,12 @@ static bool do_splice_in(struct worker *w)
 	return true;
 }
 
-/*
- * The kernel loads and stores for us. It marks the page dirty after it has let the page table go,
- * when it may have been written back: btrfs does not write such a page ("marked dirty without
- * notifying the fs"), with or without a device.
- */
+/* The kernel loads and stores for us. */
 static bool do_proc_mem(struct worker *w)
 {
 	size_t page = pick(w);
 	off_t where = (uintptr_t)at(w, page);
 
-	if (w->target->dev.backing == BTRFS)
-		return true;
 	if (!good(pread(w->mem, w->buf, PAGE_SIZE, where) == PAGE_SIZE, "/proc/self/mem") ||
 	    !check(w, w->buf, page, "/proc/self/mem"))
 		return false;

@@ -147,8 +147,7 @@ static bool wants_huge(const struct vm_fault *vmf)
 /* Does the folio reach past the end? One of 2 MiB that somebody holds cannot be split. */
 static bool is_too_long(struct address_space *mapping, struct folio *folio)
 {
-	return folio_test_large(folio) &&
-	       folio->index + folio_nr_pages(folio) > nr_pages(mapping);
+	return folio->index + folio_nr_pages(folio) > nr_pages(mapping);
 }
 
 static int leave_pte(pte_t *pte, unsigned long address, void *data)
@@ -168,6 +167,24 @@ static int forbid_pmd(struct vm_fault *vmf)
 				   leave_pte, NULL);
 }
 
+/* The page of a large folio that is locked, or, if that is past the end, neither. */
+static vm_fault_t large_fault(struct vm_fault *vmf, struct address_space *mapping,
+			      struct folio *folio)
+{
+	vm_fault_t ret = VM_FAULT_LOCKED;
+
+	if (is_too_long(mapping, folio))
+		ret = vmf->pgoff >= nr_pages(mapping) ? VM_FAULT_SIGBUS :
+		      forbid_pmd(vmf) ? VM_FAULT_OOM : VM_FAULT_LOCKED;
+	if (ret == VM_FAULT_LOCKED) {
+		vmf->page = folio_file_page(folio, vmf->pgoff);
+	} else {
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	return ret;
+}
+
 static vm_fault_t ram_fault(struct vm_fault *vmf)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
@@ -179,18 +196,10 @@ static vm_fault_t ram_fault(struct vm_fault *vmf)
 		if (IS_ERR(folio))
 			return vmf_error(PTR_ERR(folio));
 	}
-	if (unlikely(is_too_long(mapping, folio))) {
-		vm_fault_t ret = vmf->pgoff >= nr_pages(mapping) ? VM_FAULT_SIGBUS :
-				 forbid_pmd(vmf) ? VM_FAULT_OOM : 0;
-
-		if (ret) {
-			folio_unlock(folio);
-			folio_put(folio);
-			return ret;
-		}
-	}
+	if (folio_test_large(folio))
+		return large_fault(vmf, mapping, folio);
 	/* Locked until the core has mapped it, so that it cannot be cut off in between. */
-	vmf->page = folio_file_page(folio, vmf->pgoff);
+	vmf->page = folio_page(folio, 0);
 	return VM_FAULT_LOCKED;
 }
 
@@ -219,7 +228,7 @@ static bool ends_too_long(struct address_space *mapping, pgoff_t pgoff)
 	folio = filemap_get_folio(mapping, end - 1);
 	if (IS_ERR(folio))
 		return false;
-	too_long = is_too_long(mapping, folio);
+	too_long = folio_test_large(folio) && is_too_long(mapping, folio);
 	folio_put(folio);
 	return too_long;
 }

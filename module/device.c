@@ -140,7 +140,7 @@ static struct mmapdemo_device *device_alloc(const struct mmapdemo_backing *backi
 	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	if (!dev)
 		return ERR_PTR(-ENOMEM);
-	err = mmapdemo_stats_init(&dev->stats);
+	err = mmapdemo_stats_init(&dev->stats, dev);
 	if (err)
 		goto err_free;
 	/*

@@ -25,6 +25,11 @@ static enum mmapdemo_access access_of(const struct vm_fault *vmf)
 	return vmf->vma->vm_flags & VM_SHARED ? MMAPDEMO_WRITE : MMAPDEMO_COW;
 }
 
+static enum mmapdemo_outcome outcome_of(unsigned int flags)
+{
+	return flags & FAULT_FLAG_VMA_LOCK ? MMAPDEMO_DONE_VMA : MMAPDEMO_DONE;
+}
+
 /* What an error is in the group of fault events, 0 if it is none. */
 static unsigned int failure(vm_fault_t result)
 {
@@ -38,32 +43,38 @@ static unsigned int failure(vm_fault_t result)
 /*
  * A call whose result is not plain success. After VM_FAULT_RETRY the mapping may be gone;
  * page_mkwrite says VM_FAULT_NOPAGE of a page that went away before: the core comes again.
+ * After the handler, the core looks for itself whether the memory of the page has failed.
  */
-static noinline void account_unusual(struct mmapdemo_mapping *m, struct mmapdemo_device *dev,
-				     pgoff_t pgoff, enum mmapdemo_access access,
+static noinline void account_unusual(struct mmapdemo_mapping *m,
+				     struct mmapdemo_stats_cpu __percpu *cpu,
+				     const struct vm_fault *vmf, enum mmapdemo_access access,
 				     enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns)
 {
 	if (access == MMAPDEMO_MKWRITE && (result & VM_FAULT_NOPAGE))
 		return;
-	mmapdemo_stats_unusual(dev->stats.cpu, access, outcome, result, ns);
+	if (access != MMAPDEMO_MKWRITE && (result & VM_FAULT_LOCKED) && PageHWPoison(vmf->page))
+		result |= VM_FAULT_HWPOISON;
+	mmapdemo_stats_unusual(cpu, access, outcome, result, ns);
 	if (result & VM_FAULT_RETRY)
 		return;
 	atomic_long_inc(&m->faults[access]);
 	if (failure(result))
-		mmapdemo_event(MMAPDEMO_EVENT_FAULT, failure(result), dev, pgoff);
+		mmapdemo_event(MMAPDEMO_EVENT_FAULT, failure(result), this_cpu_read(cpu->dev),
+			       vmf->pgoff);
 }
 
 /* One call of the backing's handler, its kind, VM_FAULT_* result and time: two increments. */
-static __always_inline void account(struct mmapdemo_mapping *m, struct mmapdemo_device *dev,
+static __always_inline void account(struct mmapdemo_mapping *m,
 				    struct mmapdemo_stats_cpu __percpu *cpu,
 				    const struct vm_fault *vmf, enum mmapdemo_access access,
 				    unsigned int flags, vm_fault_t result, u64 ns)
 {
-	enum mmapdemo_outcome outcome = flags & FAULT_FLAG_VMA_LOCK ? MMAPDEMO_DONE_VMA :
-								      MMAPDEMO_DONE;
+	enum mmapdemo_outcome outcome = outcome_of(flags);
 
-	if (unlikely(result & MMAPDEMO_UNUSUAL)) {
-		account_unusual(m, dev, vmf->pgoff, access, outcome, result, ns);
+	/* Where nothing is unusual the page is there. */
+	if (unlikely((result & MMAPDEMO_UNUSUAL) ||
+		     (access != MMAPDEMO_MKWRITE && PageHWPoison(vmf->page)))) {
+		account_unusual(m, cpu, vmf, access, outcome, result, ns);
 		return;
 	}
 	mmapdemo_stats_call(cpu, access, outcome, ns);
@@ -86,12 +97,6 @@ static bool maps_huge(const struct vm_fault *vmf, enum mmapdemo_access access, v
 	       !mmapdemo_thp_disabled(vmf->vma);
 }
 
-/* The core looks for itself whether the memory of a page has failed, after us. */
-static vm_fault_t poison(const struct vm_fault *vmf, vm_fault_t result)
-{
-	return (result & VM_FAULT_LOCKED) && PageHWPoison(vmf->page) ? VM_FAULT_HWPOISON : 0;
-}
-
 /*
  * With VM_FAULT_RETRY the backing has released the lock that kept the VMA, so by then the
  * mapping may be gone: between enter and leave the device is not freed, nor the module
@@ -102,7 +107,6 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
-	struct mmapdemo_device *dev = m->dev;
 	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
 
@@ -110,10 +114,11 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	ret = m->inner.fault(vmf);
 	ns = mmapdemo_clock_since(start);
 	if (maps_huge(vmf, access, ret))
-		mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
-	account(m, dev, cpu, vmf, access, vmf->flags, ret | poison(vmf, ret), ns);
+		this_cpu_inc(cpu->figures.count[MMAPDEMO_HUGE]);
+	account(m, cpu, vmf, access, vmf->flags, ret, ns);
 	if (trace_mmapdemo_fault_enabled())
-		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
+		trace_mmapdemo_fault(this_cpu_read(cpu->dev), vmf->pgoff, vmf->address, access,
+				     ret, ns);
 	mmapdemo_stats_leave(cpu);
 	return ret;
 }
@@ -124,7 +129,6 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
-	struct mmapdemo_device *dev = m->dev;
 	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
 
@@ -133,9 +137,10 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 	ns = mmapdemo_clock_since(start);
 	if (!(ret & VM_FAULT_FALLBACK)) {
 		if (!(ret & (VM_FAULT_RETRY | VM_FAULT_ERROR)))
-			mmapdemo_stats_inc(&dev->stats, MMAPDEMO_HUGE);
-		account(m, dev, cpu, vmf, access, vmf->flags, ret, ns);
-		trace_mmapdemo_fault(dev, vmf->pgoff, vmf->address, access, ret, ns);
+			this_cpu_inc(cpu->figures.count[MMAPDEMO_HUGE]);
+		account_unusual(m, cpu, vmf, access, outcome_of(vmf->flags), ret, ns);
+		trace_mmapdemo_fault(this_cpu_read(cpu->dev), vmf->pgoff, vmf->address, access,
+				     ret, ns);
 	}
 	mmapdemo_stats_leave(cpu);
 	return ret;
@@ -172,7 +177,7 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 
 	ret = inner(vmf);
 	ns = mmapdemo_clock_since(start);
-	account(m, m->dev, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, ret & ~success, ns);
+	account(m, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, ret & ~success, ns);
 	if (trace_mmapdemo_mkwrite_enabled())
 		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, ret, ns);
 	return ret;
@@ -233,7 +238,7 @@ static vm_fault_t mapping_plain_mkwrite(struct vm_fault *vmf)
 
 	if (!stamp_stands(m, file_inode(file)))
 		stamp(m, file);
-	account(m, m->dev, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, 0, 0);
+	account(m, m->cpu, vmf, MMAPDEMO_MKWRITE, 0, 0, 0);
 	if (trace_mmapdemo_mkwrite_enabled())
 		trace_mmapdemo_mkwrite(m->dev, vmf->pgoff, vmf->address, MMAPDEMO_MKWRITE, 0, 0);
 	return 0;

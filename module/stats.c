@@ -9,12 +9,18 @@
 /* Figures are nothing but u64, so they are added and subtracted as an array. */
 #define NR_FIGURES (sizeof(struct mmapdemo_figures) / sizeof(u64))
 
-int mmapdemo_stats_init(struct mmapdemo_stats *stats)
+int mmapdemo_stats_init(struct mmapdemo_stats *stats, struct mmapdemo_device *dev)
 {
+	int cpu;
+
 	mutex_init(&stats->reset_lock);
 	memset(&stats->base, 0, sizeof(stats->base));
 	stats->cpu = alloc_percpu(struct mmapdemo_stats_cpu);
-	return stats->cpu ? 0 : -ENOMEM;
+	if (!stats->cpu)
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+		per_cpu_ptr(stats->cpu, cpu)->dev = dev;
+	return 0;
 }
 
 static long nr_inside(const struct mmapdemo_stats *stats)

@@ -13,6 +13,8 @@
 
 #include "compat.h"
 
+struct mmapdemo_device;
+
 /* What an access was. */
 enum mmapdemo_access {
 	MMAPDEMO_READ,		/* load */
@@ -69,10 +71,12 @@ struct mmapdemo_figures {
  * @figures: since the device was made; never set back
  * @inside: calls entered less calls left here; summed up over the CPUs, because a call may
  *	migrate, the number of tasks inside the backing's handlers
+ * @dev: whose figures they are: the same on every CPU, for who has kept nothing but these
  */
 struct mmapdemo_stats_cpu {
 	struct mmapdemo_figures figures;
 	long inside;
+	struct mmapdemo_device *dev;
 };
 
 /**
@@ -87,7 +91,7 @@ struct mmapdemo_stats {
 	struct mmapdemo_figures base;
 };
 
-int mmapdemo_stats_init(struct mmapdemo_stats *stats);
+int mmapdemo_stats_init(struct mmapdemo_stats *stats, struct mmapdemo_device *dev);
 void mmapdemo_stats_free(struct mmapdemo_stats *stats);
 
 static inline void mmapdemo_stats_inc(struct mmapdemo_stats *stats,
@@ -115,7 +119,8 @@ void mmapdemo_stats_unusual(struct mmapdemo_stats_cpu __percpu *cpu, enum mmapde
 			    enum mmapdemo_outcome outcome, vm_fault_t result, u64 ns);
 
 /* What a result of such a call may say. */
-#define MMAPDEMO_UNUSUAL (VM_FAULT_ERROR | VM_FAULT_MAJOR | VM_FAULT_RETRY | VM_FAULT_NOPAGE)
+#define MMAPDEMO_UNUSUAL (VM_FAULT_ERROR | VM_FAULT_MAJOR | VM_FAULT_RETRY | VM_FAULT_NOPAGE | \
+			  VM_FAULT_DONE_COW)
 
 /* A call with plain success. In the fault path, hence inline and a single increment. */
 static __always_inline void mmapdemo_stats_call(struct mmapdemo_stats_cpu __percpu *cpu,

@@ -809,7 +809,7 @@ static const size_t holes[][2] = {
 	{ 10 * PAGE_SIZE - 1, 2 }, { 20 * PAGE_SIZE, 64 * PAGE_SIZE }, { 0, 1 },
 };
 
-TEST_F(ram, punch)
+TEST_F_TIMEOUT(ram, punch, 240)
 {
 	size_t size = self->dev.size;
 	char *p = mapping(&self->dev, MAP_SHARED), *model = malloc(size), *got = malloc(size);

@@ -27,12 +27,17 @@ void mmapdemo_pages_zap(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end)
 }
 
 /* A dirty page table entry is all that knows of a store, where the backing has no mkwrite. */
-static void wrprotect_folio(struct address_space *mapping, struct folio *folio)
+static int wrprotect_folio(struct address_space *mapping, struct folio *folio)
 {
-	folio_lock(folio);
+	/* A fault may keep it locked for as long as its server in user space likes. */
+	int err = folio_lock_killable(folio);
+
+	if (err)
+		return err;
 	if (folio->mapping == mapping && folio_mkclean(folio))
 		folio_mark_dirty(folio);
 	folio_unlock(folio);
+	return 0;
 }
 
 /* Write-protect pages in all page tables: the next store to each runs page_mkwrite again. */
@@ -40,17 +45,17 @@ int mmapdemo_pages_wrprotect(struct mmapdemo_device *dev, pgoff_t page, pgoff_t 
 {
 	struct address_space *mapping = dev->inode->i_mapping;
 	struct folio_batch batch;
-	int i;
+	int i, err = 0;
 
 	/* There are no folios then, by which to find the page table entries. */
 	if (IS_DAX(dev->inode))
 		return -EOPNOTSUPP;
 	folio_batch_init(&batch);
 	while (page < end && filemap_get_folios(mapping, &page, end - 1, &batch)) {
-		for (i = 0; i < folio_batch_count(&batch); i++)
-			wrprotect_folio(mapping, batch.folios[i]);
+		for (i = 0; !err && i < folio_batch_count(&batch); i++)
+			err = wrprotect_folio(mapping, batch.folios[i]);
 		folio_batch_release(&batch);
-		if (fatal_signal_pending(current))
+		if (err || fatal_signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}

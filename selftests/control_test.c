@@ -777,7 +777,7 @@ TEST_F(ram, shrink)
 }
 
 /* To a single byte, and to what it was. */
-TEST_F(ram, shrink_to_a_byte)
+TEST_F_TIMEOUT(ram, shrink_to_a_byte, 240)
 {
 	char *p = mapping(&self->dev, MAP_SHARED);
 

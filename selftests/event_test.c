@@ -178,7 +178,7 @@ static void *trap_in_thread(void *arg)
 }
 
 /* As many as the counter says: of loads, of stores, and of the kernel on behalf of the process. */
-TEST_F(event, of_faults)
+TEST_F_TIMEOUT(event, of_faults, 200)
 {
 	char *p = map(self->fd, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	struct heard heard;
@@ -313,7 +313,7 @@ TEST_F_TIMEOUT(event, each_once_and_in_order, 200)
 }
 
 /* What does not fit is lost, and exactly that much is missing in the numbers. */
-TEST_F(event, lost_when_too_slow)
+TEST_F_TIMEOUT(event, lost_when_too_slow, 200)
 {
 	unsigned long faults = rounds(2000), total;
 	uint64_t last[2];

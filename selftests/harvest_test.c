@@ -214,7 +214,7 @@ TEST_F_TIMEOUT(harvest, while_others_sync, 200)
 }
 
 /* Two that harvest: each page that was stored to is told to one of them, and to one only. */
-TEST_F(harvest, two_harvesters)
+TEST_F_TIMEOUT(harvest, two_harvesters, 200)
 {
 	struct replica *r = &self->replica;
 	static struct runs mine, others;

@@ -285,7 +285,7 @@ static int ask_wrong(struct genl *genl, const struct command *c, const struct at
 	return 1;
 }
 
-TEST_F(netlink, malformed)
+TEST_F_TIMEOUT(netlink, malformed, 200)
 {
 	int tried = 0, good;
 	bool ok;
@@ -579,7 +579,7 @@ TEST_F(netlink, no_message)
 }
 
 /* Several in one datagram: each is answered. */
-TEST_F(netlink, many_at_once)
+TEST_F_TIMEOUT(netlink, many_at_once, 200)
 {
 	struct genl_request request, more;
 	struct infos infos = { .nr = 0 };

@@ -338,7 +338,7 @@ TEST_F_TIMEOUT(resize, against_writers, 200)
 }
 
 /* To the middle of a page and of 2 MiB, of a folio that somebody holds and cannot be split. */
-TEST_F(resize, while_pinned)
+TEST_F_TIMEOUT(resize, while_pinned, 200)
 {
 	struct oracle *o = &self->oracle;
 	static const size_t cuts[] = {

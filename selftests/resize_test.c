@@ -3,13 +3,18 @@
  * resize and punch while others read, store and fault: one process changes the device and
  * knows every byte of it; the others look on from a second CPU.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -374,6 +379,77 @@ TEST_F_TIMEOUT(resize, while_pinned, 200)
 		ASSERT_EQ(0, punch(&o->genl, DEV, 0, MOST));
 		ASSERT_EQ(0, o->p[cut]);
 		ASSERT_EQ(0, o->p[0]);
+	}
+}
+
+/* A buffer whose first touch waits until answer() is called: its userfaultfd, or -errno. */
+static int slow_buffer(char **buf)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	*buf = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)*buf;
+	reg.range.len = PAGE_SIZE;
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return uffd;
+}
+
+static void answer(int uffd, char *buf, const char *page)
+{
+	struct uffdio_copy copy = { .dst = (uintptr_t)buf, .src = (uintptr_t)page,
+				    .len = PAGE_SIZE };
+
+	if (ioctl(uffd, UFFDIO_COPY, &copy))
+		abort();
+}
+
+struct writer {
+	int fd;
+	char *buf;
+	ssize_t written;
+};
+
+static void *write_page_5(void *arg)
+{
+	struct writer *w = arg;
+
+	w->written = pwrite(w->fd, w->buf, PAGE_SIZE, 5 * PAGE_SIZE);
+	return NULL;
+}
+
+/* What a write() is about to put into a folio stays, when another part of that is cut off. */
+TEST_F_TIMEOUT(resize, write_under_way, 200)
+{
+	struct oracle *o = &self->oracle;
+	static char page[PAGE_SIZE];
+	struct writer w = { .fd = o->fd };
+	struct uffd_msg msg;
+	pthread_t thread;
+	int uffd;
+
+	memset(page, 'w', PAGE_SIZE);
+	for (int cut = 0; cut < 2; cut++) {
+		/* Clean and zero, never stored to. */
+		ASSERT_EQ(0, punch(&o->genl, DEV, 0, MOST));
+		ASSERT_EQ(0, o->q[5 * PAGE_SIZE]);
+		uffd = slow_buffer(&w.buf);
+		ASSERT_LE(0, uffd);
+		ASSERT_EQ(0, pthread_create(&thread, NULL, write_page_5, &w));
+		ASSERT_EQ(sizeof(msg), read(uffd, &msg, sizeof(msg)));
+		ASSERT_EQ(0, cut ? resize(&o->genl, DEV, 100 * PAGE_SIZE) :
+				   punch(&o->genl, DEV, 100 * PAGE_SIZE, PAGE_SIZE));
+		answer(uffd, w.buf, page);
+		pthread_join(thread, NULL);
+		EXPECT_EQ(PAGE_SIZE, w.written);
+		EXPECT_EQ(0, memcmp(o->q + 5 * PAGE_SIZE, page, PAGE_SIZE));
+		EXPECT_EQ(PAGE_SIZE, pread(o->fd, o->got, PAGE_SIZE, 5 * PAGE_SIZE));
+		EXPECT_EQ(0, memcmp(o->got, page, PAGE_SIZE));
+		close(uffd);
+		munmap(w.buf, PAGE_SIZE);
+		ASSERT_EQ(0, resize(&o->genl, DEV, MOST));
 	}
 }
 

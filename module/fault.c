@@ -107,11 +107,12 @@ static vm_fault_t mapping_fault(struct vm_fault *vmf)
 	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
+	vm_fault_t (*inner)(struct vm_fault *vmf) = READ_ONCE(m->inner.fault);
 	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
 
 	mmapdemo_stats_enter(cpu);
-	ret = m->inner.fault(vmf);
+	ret = inner(vmf);
 	ns = mmapdemo_clock_since(start);
 	if (maps_huge(vmf, access, ret))
 		this_cpu_inc(cpu->figures.count[MMAPDEMO_HUGE]);
@@ -129,11 +130,13 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
 	enum mmapdemo_access access = access_of(vmf);
 	struct mmapdemo_stats_cpu __percpu *cpu = m->cpu;
+	vm_fault_t (*inner)(struct vm_fault *vmf, mmapdemo_huge_t order) =
+		READ_ONCE(m->inner.huge_fault);
 	u64 ns, start = mmapdemo_clock();
 	vm_fault_t ret;
 
 	mmapdemo_stats_enter(cpu);
-	ret = m->inner.huge_fault(vmf, order);
+	ret = inner(vmf, order);
 	ns = mmapdemo_clock_since(start);
 	if (!(ret & VM_FAULT_FALLBACK)) {
 		if (!(ret & (VM_FAULT_RETRY | VM_FAULT_ERROR)))
@@ -150,7 +153,9 @@ static vm_fault_t mapping_huge_fault(struct vm_fault *vmf, mmapdemo_huge_t order
 static vm_fault_t mapping_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct mmapdemo_mapping *m = mmapdemo_mapping_of(vmf->vma);
-	vm_fault_t ret = m->inner.map_pages(vmf, start, end);
+	vm_fault_t (*inner)(struct vm_fault *vmf, pgoff_t start, pgoff_t end) =
+		READ_ONCE(m->inner.map_pages);
+	vm_fault_t ret = inner(vmf, start, end);
 
 	if (ret & VM_FAULT_NOPAGE) {
 		mmapdemo_stats_inc(&m->dev->stats, MMAPDEMO_AROUND);
@@ -186,14 +191,14 @@ static __always_inline vm_fault_t mkwrite(struct vm_fault *vmf,
 /* VM_FAULT_NOPAGE: there is no such page any more, and the access comes again. */
 static vm_fault_t mapping_page_mkwrite(struct vm_fault *vmf)
 {
-	smp_rmb();	/* pairs with smp_wmb() in mmapdemo_fault_kill() */
-	return mkwrite(vmf, mmapdemo_mapping_of(vmf->vma)->inner.page_mkwrite, 0);
+	return mkwrite(vmf, READ_ONCE(mmapdemo_mapping_of(vmf->vma)->inner.page_mkwrite), 0);
 }
 
 /* VM_FAULT_NOPAGE: it has made the page table entry writable itself. */
 static vm_fault_t mapping_pfn_mkwrite(struct vm_fault *vmf)
 {
-	return mkwrite(vmf, mmapdemo_mapping_of(vmf->vma)->inner.pfn_mkwrite, VM_FAULT_NOPAGE);
+	return mkwrite(vmf, READ_ONCE(mmapdemo_mapping_of(vmf->vma)->inner.pfn_mkwrite),
+		       VM_FAULT_NOPAGE);
 }
 
 /*
@@ -261,7 +266,12 @@ static vm_fault_t dead_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t en
 	return 0;
 }
 
-/* Called when somebody may be in any of the handlers: each pointer changes in one step. */
+/*
+ * Called when somebody may be in any of the handlers: each pointer changes in one step, and
+ * what the VMA points to does not change at all. mapping_plain_mkwrite() needs no other: the
+ * core makes an entry writable only while it is there, and mmapdemo_mappings_kill() takes the
+ * last one away.
+ */
 void mmapdemo_fault_kill(struct mmapdemo_mapping *m)
 {
 	WRITE_ONCE(m->inner.fault, dead_fault);
@@ -269,9 +279,6 @@ void mmapdemo_fault_kill(struct mmapdemo_mapping *m)
 	WRITE_ONCE(m->inner.map_pages, dead_map_pages);
 	WRITE_ONCE(m->inner.page_mkwrite, dead_fault);
 	WRITE_ONCE(m->inner.pfn_mkwrite, dead_fault);
-	/* Where there was none of the backing's this is not the handler that calls it. */
-	smp_wmb();	/* pairs with smp_rmb() in mapping_page_mkwrite() */
-	WRITE_ONCE(m->ops.page_mkwrite, mapping_page_mkwrite);
 }
 
 /* Put the outer layer over what the backing installed; what is not overridden is kept. */

@@ -64,6 +64,7 @@ static void mapping_open(struct vm_area_struct *vma)
 
 	m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	m->ops = old->ops;
+	/* Perhaps just being exchanged, because the device dies: then publish() does it again. */
 	m->inner = old->inner;
 	m->cpu = old->cpu;
 	m->installed = old->installed;
@@ -161,7 +162,8 @@ u64 mmapdemo_mapping_last(struct mmapdemo_device *dev)
 /*
  * Its @id and the mm it is in, of the oldest mapping younger than @id and not younger than
  * @last; NULL if there is none. One in an mm without users is on its way out, and nobody
- * accesses it.
+ * accesses it. The mm is taken: mmput() may be the last and close mappings, so it is called
+ * without any lock.
  */
 static struct mm_struct *next_mm(struct mmapdemo_device *dev, u64 *id, u64 last)
 {

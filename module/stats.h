@@ -127,7 +127,10 @@ static __always_inline void mmapdemo_stats_call(struct mmapdemo_stats_cpu __perc
 						enum mmapdemo_access access,
 						enum mmapdemo_outcome outcome, u64 ns)
 {
-	this_cpu_inc(cpu->figures.calls[outcome][access][__fls(ns | 1)]);
+	/* A sum and not an index, which some kernels would compare with the array's size. */
+	u64 __percpu *calls = cpu->figures.calls[outcome][access] + __fls(ns | 1);
+
+	this_cpu_inc(*calls);
 }
 
 void mmapdemo_stats_snapshot(struct mmapdemo_stats *stats, struct mmapdemo_figures *sum);

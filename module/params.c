@@ -113,6 +113,11 @@ static int open_path(struct mmapdemo_spec *spec)
 	return 0;
 }
 
+static bool has_path(void)
+{
+	return path && *path;
+}
+
 /* In the order in which a reader would look for his mistake. */
 static int parse(struct mmapdemo_spec *spec)
 {
@@ -123,7 +128,7 @@ static int parse(struct mmapdemo_spec *spec)
 		if (err)
 			return err;
 	}
-	return path && *path ? open_path(spec) : 0;
+	return has_path() ? open_path(spec) : 0;
 }
 
 static void complain(const struct mmapdemo_spec *spec, int err)
@@ -145,7 +150,7 @@ static void complain(const struct mmapdemo_spec *spec, int err)
 int mmapdemo_params_device(void)
 {
 	/* The file system of a file decides on its folios. */
-	struct mmapdemo_spec spec = { .backing = backing, .huge = huge && !path };
+	struct mmapdemo_spec spec = { .backing = backing, .huge = huge && !has_path() };
 	struct mmapdemo_device *dev;
 	int err;
 

@@ -147,7 +147,7 @@ static bool wants_huge(const struct vm_fault *vmf)
 /* Does the folio reach past the end? One of 2 MiB that somebody holds cannot be split. */
 static bool is_too_long(struct address_space *mapping, struct folio *folio)
 {
-	return folio->index + folio_nr_pages(folio) > nr_pages(mapping);
+	return folio_next_index(folio) > nr_pages(mapping);
 }
 
 static int leave_pte(pte_t *pte, unsigned long address, void *data)
@@ -479,7 +479,6 @@ static bool is_untold(struct folio *folio)
 static bool harvest_folio(struct address_space *mapping, struct folio *folio,
 			  struct mmapdemo_run *run)
 {
-	pgoff_t next = min(folio->index + folio_nr_pages(folio), nr_pages(mapping));
 	bool more = true;
 
 	folio_lock(folio);
@@ -491,7 +490,7 @@ static bool harvest_folio(struct address_space *mapping, struct folio *folio,
 		clean_folio(folio, HELD);
 		if (!run->pages)
 			run->page = folio->index;
-		run->pages = next - run->page;
+		run->pages = min(folio_next_index(folio), nr_pages(mapping)) - run->page;
 	}
 	folio_unlock(folio);
 	return more;
@@ -569,8 +568,7 @@ static void prepare_cut(struct address_space *mapping, loff_t offset)
 		return;
 	/* Also one without: a write() may be about to copy to it that has not marked it yet. */
 	folio_mark_dirty(folio);
-	if (folio_test_private(folio) &&
-	    folio->index + folio_nr_pages(folio) <= nr_pages(mapping))
+	if (folio_test_private(folio) && !is_too_long(mapping, folio))
 		folio_detach_private(folio);
 	unlock_cut_folio(folio);
 }
@@ -655,6 +653,7 @@ static void grow(struct address_space *mapping, loff_t size)
 	struct folio *folio = filemap_lock_folio(mapping, old >> PAGE_SHIFT);
 
 	if (!IS_ERR(folio)) {
+		/* Of a large folio all of the rest, which may have been mapped: is_too_long(). */
 		if (folio_pos(folio) < old)
 			folio_zero_segment(folio, offset_in_folio(folio, old), folio_size(folio));
 		folio_unlock(folio);

@@ -202,7 +202,7 @@ static int put_path(struct sk_buff *skb, struct mmapdemo_device *dev)
 	return err;
 }
 
-/* Those who are on their way in may have been counted before they were refused. */
+/* When it is dead the mark of that is in it. */
 static u32 nr_opens(const struct mmapdemo_device *dev)
 {
 	int opens = atomic_read(&dev->opens);
@@ -570,7 +570,8 @@ static int harvest_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return dump_result(skb, err);
 }
 
-static int zap(struct sk_buff *skb, struct genl_info *info)
+static int on_range(struct sk_buff *skb, struct genl_info *info,
+		    int (*function)(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end))
 {
 	struct mmapdemo_device *dev = find_to_change(skb, info);
 	pgoff_t page, end;
@@ -580,26 +581,23 @@ static int zap(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(dev);
 	err = get_range(dev, info->attrs, info->extack, &page, &end);
 	if (!err)
-		mmapdemo_pages_zap(dev, page, end);
+		err = function(dev, page, end);
 	put_device(&dev->dev);
 	return err;
 }
 
+static int zap(struct sk_buff *skb, struct genl_info *info)
+{
+	return on_range(skb, info, mmapdemo_pages_zap);
+}
+
 static int wrprotect(struct sk_buff *skb, struct genl_info *info)
 {
-	struct mmapdemo_device *dev = find_to_change(skb, info);
-	pgoff_t page, end;
-	int err;
+	int err = on_range(skb, info, mmapdemo_pages_wrprotect);
 
-	if (IS_ERR(dev))
-		return PTR_ERR(dev);
-	err = get_range(dev, info->attrs, info->extack, &page, &end);
-	if (!err)
-		err = mmapdemo_pages_wrprotect(dev, page, end);
 	if (err == -EOPNOTSUPP)
 		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[MMAPDEMO_A_DEV],
 				    "is over a DAX file, whose pages are in no cache");
-	put_device(&dev->dev);
 	return err;
 }
 

@@ -20,10 +20,11 @@ pgoff_t mmapdemo_pages_end(const struct mmapdemo_device *dev)
 }
 
 /* Take pages out of all page tables: the next access to each faults again. */
-void mmapdemo_pages_zap(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end)
+int mmapdemo_pages_zap(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end)
 {
 	if (page < end)
 		unmap_mapping_pages(dev->inode->i_mapping, page, end - page, false);
+	return 0;
 }
 
 /* A dirty page table entry is all that knows of a store, where the backing has no mkwrite. */

@@ -9,7 +9,7 @@
 
 /* In pages.c */
 pgoff_t mmapdemo_pages_end(const struct mmapdemo_device *dev);
-void mmapdemo_pages_zap(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end);
+int mmapdemo_pages_zap(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end);
 int mmapdemo_pages_wrprotect(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end);
 int mmapdemo_pages_run(struct mmapdemo_device *dev, pgoff_t page, pgoff_t end,
 		       struct mmapdemo_run *run);

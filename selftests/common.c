@@ -502,6 +502,22 @@ ssize_t write_file(const char *path, const char *text)
 	return len;
 }
 
+ssize_t fail_memory(int fd, off_t offset)
+{
+	char *p = map(fd, PAGE_SIZE, PROT_READ, MAP_SHARED, offset), address[32];
+	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (p == MAP_FAILED || trap_load(p))
+		return -ENXIO;
+	pread(pagemap, &entry, sizeof(entry), (uintptr_t)p / PAGE_SIZE * sizeof(entry));
+	close(pagemap);
+	munmap(p, PAGE_SIZE);
+	snprintf(address, sizeof(address), "%#llx",
+		 (entry & ((1ULL << 55) - 1)) * PAGE_SIZE);
+	return write_file("/sys/devices/system/memory/hard_offline_page", address);
+}
+
 int run(const char *format, ...)
 {
 	char command[512];

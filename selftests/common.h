@@ -134,6 +134,12 @@ int in_child(int (*fn)(void *arg), void *arg);
 /* A file in one read() or write(): bytes or -errno; reading ends the string. */
 ssize_t read_file(const char *path, char *buf, size_t size);
 ssize_t write_file(const char *path, const char *text);
+/*
+ * Tell the kernel that the memory of the page at @offset has failed. -EBUSY if it cannot be
+ * dropped, because it holds data: it is marked as failed all the same. -ENOENT on a kernel
+ * without CONFIG_MEMORY_FAILURE.
+ */
+ssize_t fail_memory(int fd, off_t offset);
 /* Run a command: its exit status. */
 int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control.h"
@@ -235,6 +236,80 @@ TEST_F_TIMEOUT(commands, each, 600)
 		EXPECT_EQ(1, live());
 		EXPECT_TRUE(holds(self->map + PAGE_SIZE, self->dev.pages - 1, TAG + 1));
 	}
+}
+
+FIXTURE(ram)
+{
+	struct genl genl, ear;
+	int nth;
+};
+
+FIXTURE_SETUP(ram)
+{
+	self->nth = fail_nth_open();
+	if (self->nth < 0)
+		SKIP(return, "this kernel has no fault injection");
+	ASSERT_EQ(0, module_load("size=64K"));
+	ASSERT_EQ(0, control_open(&self->genl));
+	ASSERT_EQ(0, control_open(&self->ear));
+	ASSERT_EQ(0, genl_join(&self->ear, "faults"));
+}
+
+FIXTURE_TEARDOWN_PARENT(ram)
+{
+	if (self->nth < 0)
+		return;
+	EXPECT_EQ(0, module_unload());
+	EXPECT_FALSE(module_loaded());
+}
+
+/* The array of devices tries twice to get memory: one allocation that fails does not matter. */
+TEST_F(ram, array_cannot_grow)
+{
+	struct info info;
+
+	/* An empty array has none. */
+	ASSERT_EQ(0, del(&self->genl, "mmapdemo", false));
+	ASSERT_EQ(0, fail_cache("radix_tree_node"));
+	EXPECT_EQ(-ENOMEM, add_ram(&self->genl, OURS, 4 * PAGE_SIZE, ANY_FLAGS, NULL));
+	ASSERT_EQ(0, fail_cache(NULL));
+	EXPECT_FALSE(is_there(OURS));
+	EXPECT_EQ(-ENODEV, get(&self->genl, OURS, &info));
+	ASSERT_EQ(0, add_ram(&self->genl, OURS, 4 * PAGE_SIZE, ANY_FLAGS, NULL));
+	EXPECT_TRUE(is_there(OURS));
+}
+
+static void on_oom(const struct nlmsghdr *message, void *arg)
+{
+	unsigned int *told = arg;
+	struct event event;
+
+	if (read_event(message, &event) && event.event == MMAPDEMO_FAULT_OOM && event.page == 3)
+		++*told;
+}
+
+/* A fault without memory is counted and told; the core comes again, and then there is some. */
+TEST_F_TIMEOUT(ram, oom_is_told, 120)
+{
+	int fd = open(NODE, O_RDWR);
+	char *p = map(fd, 16 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	unsigned int nth = 0, told = 0;
+	struct figures now;
+	bool hit;
+
+	ASSERT_NE(MAP_FAILED, p);
+	do {
+		ASSERT_EQ(0, punch(&self->genl, "mmapdemo", 3 * PAGE_SIZE, PAGE_SIZE));
+		fail_nth_arm(self->nth, ++nth);
+		load(p + 3 * PAGE_SIZE, 1);
+		hit = fail_nth_disarm(self->nth);
+	} while (hit);
+	while (genl_receive(&self->ear, MSG_DONTWAIT, on_oom, &told) >= 0)
+		;
+	ASSERT_EQ(0, figures(&now));
+	TH_LOG("%u allocations, %u faults ended for want of them", nth - 1, told);
+	EXPECT_LT(0, told);
+	EXPECT_EQ(now.count[OOM], told);
 }
 
 TEST_HARNESS_MAIN

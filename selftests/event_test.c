@@ -216,6 +216,28 @@ TEST_F_TIMEOUT(event, of_faults, 200)
 	}
 }
 
+/* A page whose memory has failed is told of as that. */
+TEST_F(event, of_failed_memory)
+{
+	char *p = map(self->fd, 64 << 10, PROT_READ, MAP_SHARED, 0);
+	struct heard heard;
+
+	ASSERT_TRUE(writes(self->fd, 0, 4, TAG));
+	if (fail_memory(self->fd, 3 * PAGE_SIZE) == -ENOENT)
+		SKIP(return, "this kernel has no CONFIG_MEMORY_FAILURE");
+	listen_from(&heard, self->devices, self->faults);
+	mark();
+	EXPECT_EQ(-SIGBUS, trap_load(p + 3 * PAGE_SIZE));
+	EXPECT_STREQ("read=1 hwpoison=1", moved());
+	EXPECT_EQ(0, hear(&self->ear, &heard));
+	EXPECT_FALSE(heard.wrong);
+	ASSERT_EQ(2, heard.nr);
+	EXPECT_EQ(MMAPDEMO_CMD_FAULT_EVENT, heard.event[1].command);
+	EXPECT_EQ(MMAPDEMO_FAULT_HWPOISON, heard.event[1].event);
+	EXPECT_EQ(3, heard.event[1].page);
+	EXPECT_EQ(self->faults + 1, heard.event[1].seq);
+}
+
 /* Many at a time */
 
 static int fault_often(int fd, unsigned long n)

@@ -119,6 +119,27 @@ int fail_nth_open(void)
 	return fd;
 }
 
+int fail_cache(const char *cache)
+{
+	static char mark[96];
+	bool on = cache;
+	ssize_t len;
+
+	/* The order matters: what fails without the two filters is everything. */
+	set("failslab", "probability", 0);
+	if (on)
+		snprintf(mark, sizeof(mark), "/sys/kernel/slab/%s/failslab", cache);
+	len = write_file(mark, on ? "1" : "0");
+	if (len >= 0)
+		len = write_file("/proc/self/make-it-fail", on ? "1" : "0");
+	write_file(DEBUGFS "failslab/cache-filter", on ? "Y" : "N");
+	write_file(DEBUGFS "failslab/task-filter", on ? "Y" : "N");
+	write_file(DEBUGFS "failslab/times", on ? "-1" : "1");
+	if (on && len >= 0)
+		set("failslab", "probability", 100);
+	return len < 0 ? len : 0;
+}
+
 bool fail_nth_is_clean(int err)
 {
 	return !err || err == -ENOMEM || err == -EFAULT;

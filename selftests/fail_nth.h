@@ -20,6 +20,12 @@ bool fail_nth_disarm(int fd);
 void fail_nth_only_in(const char *function);
 void fail_nth_everywhere(void);
 
+/*
+ * From here on all allocations of the calling process from that cache fail, for calls that try
+ * twice; -errno. NULL: none any more.
+ */
+int fail_cache(const char *cache);
+
 /* What a call may say that has failed for want of memory, or of a copy. */
 bool fail_nth_is_clean(int err);
 

@@ -192,23 +192,6 @@ TEST_F(sealed, node_elsewhere)
 	EXPECT_EQ(0, unlink(path));
 }
 
-/* Tell the kernel that the memory of page 1 has failed, while nobody has it mapped. */
-static ssize_t fail_memory(struct device *dev)
-{
-	char *p = map(dev->fd, dev->size, PROT_READ, MAP_SHARED, 0), address[32];
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	if (p == MAP_FAILED || trap_load(p + PAGE_SIZE))
-		return -ENXIO;
-	pread(fd, &entry, sizeof(entry), ((uintptr_t)p / PAGE_SIZE + 1) * sizeof(entry));
-	close(fd);
-	munmap(p, dev->size);
-	snprintf(address, sizeof(address), "%#llx",
-		 (entry & ((1ULL << 55) - 1)) * PAGE_SIZE);
-	return write_file("/sys/devices/system/memory/hard_offline_page", address);
-}
-
 DEVICE_FIXTURE(ram);
 RAM_VARIANTS(ram);
 
@@ -219,7 +202,7 @@ TEST_F(ram, write_to_failed_memory)
 
 	ASSERT_EQ(0, fill(&self->dev));
 	/* It says EBUSY, because no page that holds data can be dropped; the page is marked. */
-	if (fail_memory(&self->dev) == -ENOENT)
+	if (fail_memory(self->dev.fd, PAGE_SIZE) == -ENOENT)
 		SKIP(return, "this kernel has no CONFIG_MEMORY_FAILURE");
 	EXPECT_EQ(-1, pread(self->dev.fd, buf, 1, PAGE_SIZE));
 	EXPECT_EQ(EIO, errno);
@@ -237,7 +220,7 @@ TEST_F(ram, fault_on_failed_memory)
 	char *p;
 
 	ASSERT_EQ(0, fill(&self->dev));
-	if (fail_memory(&self->dev) == -ENOENT)
+	if (fail_memory(self->dev.fd, PAGE_SIZE) == -ENOENT)
 		SKIP(return, "this kernel has no CONFIG_MEMORY_FAILURE");
 	p = map(self->dev.fd, self->dev.size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 	ASSERT_NE(MAP_FAILED, p);

@@ -75,7 +75,8 @@ static int read_stat(void *arg)
 	for (; !stopped(); shared->reads++) {
 		if (figures(&now) || !adds_up(&now))
 			return 1;
-		for (int i = 0; i < VMA_LOCKED && !resets; i++)
+		/* How many mappings there are may go down: a worker has ended, say. */
+		for (int i = 0; i < LIVE && !resets; i++)
 			if (now.count[i] < last.count[i])
 				return 1;
 		last = now;

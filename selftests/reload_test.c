@@ -257,9 +257,26 @@ static int use_memory(const char *params, size_t size)
 	return module_unload();
 }
 
-TEST(memory_comes_back)
+FIXTURE(memory)
 {
-	const size_t size = 64UL << 20;
+	size_t size;
+};
+
+FIXTURE_SETUP(memory)
+{
+	self->size = 64UL << 20;
+}
+
+FIXTURE_TEARDOWN_PARENT(memory)
+{
+	/* One that was stopped halfway is not in the way of others. */
+	if (module_loaded())
+		EXPECT_EQ(0, module_unload());
+}
+
+TEST_F_TIMEOUT(memory, comes_back, 200)
+{
+	const size_t size = self->size;
 	long before;
 
 	EXPECT_EQ(0, use_memory("huge=0", size));

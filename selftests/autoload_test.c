@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The first verb that asks the module loads it: who looks the family up makes the kernel do so. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mount.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 

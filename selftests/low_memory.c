@@ -209,15 +209,12 @@ static long migrated(void)
  * Each trap of a writer ends in one page_mkwrite, or finds there that the page was reclaimed
  * meanwhile, and comes again: not counted. The fault handler ran before it, unless the page
  * was still mapped and only write-protected: written back between a trap and its store. A trap
- * that meets a page while compaction moves it waits for that, and nobody else hears of it. Nor
- * does anybody hear of one whose entry is gone when the core looks again, with the page tables
- * locked: the page was reclaimed just then. That is rarer than one trap in 10000.
+ * that meets a page while compaction moves it waits for that, and nobody else hears of it.
+ *
+ * One trap of 535068 has been seen that none of these explains. What is left is one whose entry
+ * has changed when the core looks again, with the page tables locked, since the page was
+ * reclaimed just then: nothing counts those, so that is what the code says, not a measurement.
  */
-static bool are_few(long waited, long moved, long traps)
-{
-	return waited >= 0 && waited <= moved + traps / 10000;
-}
-
 static void check_figures(long gone, long moved)
 {
 	long pages = size / PAGE_SIZE, stores = tasks[0].traps + tasks[1].traps, waited;
@@ -226,12 +223,12 @@ static void check_figures(long gone, long moved)
 	if (figures(&f))
 		bail_out("the figures cannot be read");
 	waited = stores - f.count[MKWRITE] - gone;
-	check(are_few(waited, moved, stores) && f.count[WRITE] <= stores &&
+	check(waited >= 0 && waited <= moved + stores / 100000 && f.count[WRITE] <= stores &&
 	      f.count[WRITE] >= WRITERS * pages / pages_at_once(),
 	      "writers: %ld stores, %ld traps, mkwrite=%lld and %ld again, write=%lld, %ld waits for %ld moves",
 	      WRITERS * pages, stores, f.count[MKWRITE], gone, f.count[WRITE], waited, moved);
 	waited = tasks[2].traps - f.count[READ] - f.count[AROUND];
-	check(are_few(waited, moved, tasks[2].traps), "reader: %ld traps, read=%lld + around=%lld, %ld waits",
+	check(waited >= 0 && waited <= moved, "reader: %ld traps, read=%lld + around=%lld, %ld waits",
 	      tasks[2].traps, f.count[READ], f.count[AROUND], waited);
 	check(adds_up(&f) && !f.count[SIGBUSES] && !f.count[OOM] && !f.count[COW],
 	      "histograms add up, sigbus=%lld, oom=%lld, cow=%lld, retry=%lld, major=%lld",

@@ -90,6 +90,20 @@ TEST_F(add, defaults)
 	EXPECT_EQ(-ENODEV, del(&self->genl, "mmapdemo1", true));
 }
 
+/* An empty path= is no path: it switched huge pages off. */
+TEST_F(add, empty_path_at_load_time)
+{
+	struct info info;
+
+	ASSERT_EQ(0, module_unload());
+	ASSERT_EQ(0, module_load("size=2M path="));
+	/* The family has another number now. */
+	genl_close(&self->genl);
+	ASSERT_EQ(0, control_open(&self->genl));
+	ASSERT_EQ(0, get(&self->genl, "mmapdemo", &info));
+	EXPECT_EQ(MMAPDEMO_HUGE_PAGES, info.flags);
+}
+
 /* The one that was made at load time is one of them. */
 TEST_F(add, lowest_free_name)
 {

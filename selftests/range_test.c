@@ -12,6 +12,8 @@ DEVICE_FIXTURE(device);
 RAM_VARIANTS(device);
 FILE_VARIANTS(device);
 
+#define VAST (1ULL << 47)
+
 /* The largest file has 2^63 - 1 bytes: this is the end of its last whole page. */
 #define LIMIT ((1ULL << 63) - PAGE_SIZE)
 
@@ -25,17 +27,18 @@ enum refused { NO, EARLY, LATE };
 
 /*
  * What mmap() is to say: 0 or -errno. The core looks at the offset's alignment, then for
- * room, and then whether the range wraps around at 2^64: all that before it touches what is
- * mapped. We are asked after that. A file may grow, so it is mapped wherever it can get.
+ * room (less than @most bytes), and then whether the range wraps around at 2^64: all that
+ * before it touches what is mapped. We are asked after that. A file may grow, so it is mapped
+ * wherever it can get.
  */
-static int verdict(const struct device *dev, struct range r, enum refused *refused)
+static int verdict(const struct device *dev, struct range r, uint64_t most, enum refused *refused)
 {
 	uint64_t len = (r.len + PAGE_SIZE - 1) & -PAGE_SIZE;
 
 	*refused = EARLY;
 	if (r.offset % PAGE_SIZE)
 		return -EINVAL;
-	if (len >= 1ULL << 47)
+	if (len >= most)
 		return -ENOMEM;
 	if (r.offset / PAGE_SIZE > (UINT64_MAX - len) / PAGE_SIZE)
 		return -EOVERFLOW;
@@ -103,7 +106,7 @@ static void look(struct __test_metadata *_metadata, struct device *dev, char *p,
 static void try_range(struct __test_metadata *_metadata, struct device *dev, struct range r)
 {
 	enum refused refused;
-	int err = verdict(dev, r, &refused);
+	int err = verdict(dev, r, VAST, &refused);
 	char *p;
 
 	mark();
@@ -131,7 +134,7 @@ static void try_fixed(struct __test_metadata *_metadata, struct device *dev, str
 
 	ASSERT_NE(MAP_FAILED, around);
 	p[0] = 'r';
-	err = verdict(dev, r, &refused);
+	err = verdict(dev, r, VAST, &refused);
 	if (r.len > room && err == -ENOMEM && wide_addresses())
 		err = -EEXIST;
 	mark();
@@ -160,11 +163,44 @@ static void try_fixed(struct __test_metadata *_metadata, struct device *dev, str
 	EXPECT_STREQ(said("around=1 huge=%d total=1", 0), moved());
 }
 
+/*
+ * More than there is room for, by force. With addresses of 57 bits there is room for it where
+ * nothing else is: then it is judged as any other, and takes the place of what was there.
+ */
+static void try_vast(struct __test_metadata *_metadata, struct device *dev, uint64_t offset)
+{
+	char *hint = wide_addresses() ? (char *)(1ULL << 50) : NULL, *p, *got;
+	struct range r = { offset, VAST };
+	enum refused refused;
+	int err;
+
+	p = mmap(hint, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_TRUE(!hint || p == hint);
+	p[0] = 'r';
+	err = verdict(dev, r, hint ? 1ULL << 56 : VAST, &refused);
+	mark();
+	got = raw_mmap(p, r, MAP_FIXED, dev->fd);
+	EXPECT_EQ(err, got == MAP_FAILED ? -errno : 0) {
+		TH_LOG("by force %#llx at %#llx", (long long)r.len, (long long)r.offset);
+	}
+	if (got != MAP_FAILED) {
+		EXPECT_EQ(p, got);
+		EXPECT_STREQ("total=1 live=1", moved());
+		look(_metadata, dev, p, r);
+		return;
+	}
+	EXPECT_STREQ("", moved());
+	EXPECT_EQ(refused == LATE ? SIGSEGV : 0, trap_load(p));
+	EXPECT_TRUE(refused == LATE || p[0] == 'r');
+	munmap(p, PAGE_SIZE);
+}
+
 /* A debug kernel looks at each third. */
 TEST_F_TIMEOUT(device, every_range, 110)
 {
 	const size_t step = rounds(16) == 16 ? 1 : 3;
-	const uint64_t size = self->dev.size, lens[] = { 1, size, size + 1, 1ULL << 47 };
+	const uint64_t size = self->dev.size, lens[] = { 1, size, size + 1, VAST };
 	const uint64_t offsets[] = {
 		0, size - PAGE_SIZE, size, size + PAGE_SIZE, 1ULL << 31, (1ULL << 32) - PAGE_SIZE,
 		1ULL << 62, LIMIT - PAGE_SIZE, LIMIT, 1ULL << 63, -PAGE_SIZE, -size, 1, size - 1,
@@ -177,6 +213,8 @@ TEST_F_TIMEOUT(device, every_range, 110)
 		try_range(_metadata, &self->dev, r);
 		try_fixed(_metadata, &self->dev, r);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++)
+		try_vast(_metadata, &self->dev, offsets[i]);
 	mark();
 	EXPECT_EQ(-1, (long)raw_mmap(NULL, (struct range){ 0, 0 }, 0, self->dev.fd));
 	EXPECT_EQ(EINVAL, errno);

@@ -43,7 +43,7 @@ static int mprotect_verdict(const struct device *dev, int mode, int share, int p
 
 static const int prots[] = {
 	PROT_NONE, PROT_READ, PROT_WRITE, PROT_READ | PROT_WRITE, PROT_EXEC,
-	PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC,
+	PROT_READ | PROT_EXEC, PROT_WRITE | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC,
 };
 
 /* The signal of each access by protection, of this kernel on this CPU; by "prots". */

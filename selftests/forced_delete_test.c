@@ -505,6 +505,35 @@ TEST_F(forced, pages_in_a_pipe_alone)
 	EXPECT_TRUE(pipe_holds(pipes[0], TAG));
 }
 
+/*
+ * The core dump of a process that maps it is under way. It makes the device busy, forced
+ * deletion does not wait for its end, and what it has not come to by then is missing in it:
+ * empty pages, in a dump that is complete otherwise.
+ */
+TEST_F(forced, while_dumping_core)
+{
+	struct core core;
+	long more;
+
+	ASSERT_EQ(0, core_begin(&core, self->fd, SIZE));
+	close(self->fd);
+	EXPECT_EQ(4, core_pages(&core, 4, 0x100));
+	EXPECT_TRUE(core_is_dumping(&core));
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	EXPECT_STREQ("deleted", deleted(&self->genl));
+	EXPECT_TRUE(core_is_dumping(&core));
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	/* What had been dumped, and waited in pipes to be read. */
+	more = core_pages(&core, PAGES - 4, TAG + 4);
+	EXPECT_LE(0, more);
+	EXPECT_GT(64, more);
+	EXPECT_EQ(0, core_end(&core));
+	if (self->file >= 0) {
+		EXPECT_TRUE(reads(self->file, 0, 4, 0x100));
+		EXPECT_TRUE(reads(self->file, 4 * PAGE_SIZE, PAGES - 4, TAG + 4));
+	}
+}
+
 /* Holes between the pages, so that a dump of them is longer than the kernel makes it at once. */
 static int punch_every_other(int fd, int file, struct genl *genl)
 {

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -133,4 +142,149 @@ bool pipe_holds(int pipe, uint64_t tag)
 bool ring_is_waiting(const struct ring *ring)
 {
 	return __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE) == *ring->cq_head;
+}
+
+pid_t mapped_child(int fd, size_t size, int sig, char **at)
+{
+	char *p = map(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
+	pid_t pid;
+
+	*at = p;
+	if (p == MAP_FAILED)
+		return -1;
+	store(p, 4, 0x100);
+	pid = fork();
+	if (!pid) {
+		/* Of all its memory what is shared, that is this. */
+		write_file("/proc/self/coredump_filter", "0xa");
+		syscall(SYS_close_range, 3, ~0U, 0);
+		raise(sig);
+		_exit(1);
+	}
+	munmap(p, size);
+	return pid;
+}
+
+/* Core dumps */
+
+#define PATTERN "/proc/sys/kernel/core_pattern"
+
+/* The kernel gives it to a program, which passes it on to a pipe of one page. */
+static int take_dumps(struct core *core)
+{
+	char path[90], pattern[128];
+
+	snprintf(path, sizeof(path), "%s/dump", getenv("MMAPDEMO_DIR"));
+	unlink(path);
+	if (mkfifo(path, 0600))
+		return -errno;
+	core->at = 0;
+	core->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (core->fd < 0 || fcntl(core->fd, F_SETPIPE_SZ, PAGE_SIZE) < 0)
+		return -errno;
+	snprintf(pattern, sizeof(pattern), "|/bin/dd bs=4k status=none of=%s", path);
+	return write_file(PATTERN, pattern) < 0 ||
+	       setrlimit(RLIMIT_CORE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }) ?
+	       -errno : 0;
+}
+
+/* The next bytes; @buf may be NULL. */
+static bool take(struct core *core, void *buf, size_t len)
+{
+	char passed[PAGE_SIZE];
+
+	while (len) {
+		size_t piece = buf || len < sizeof(passed) ? len : sizeof(passed);
+		ssize_t n = read(core->fd, buf ?: passed, piece);
+
+		if (n <= 0)
+			return false;
+		core->at += n;
+		len -= n;
+		if (buf)
+			buf = (char *)buf + n;
+	}
+	return true;
+}
+
+/* Up to the pages of the segment at @address. */
+static int find_pages(struct core *core, const char *address)
+{
+	Elf64_Ehdr header;
+	Elf64_Phdr part;
+	size_t offset = 0;
+
+	if (!take(core, &header, sizeof(header)) || header.e_phoff != core->at)
+		return -ENOEXEC;
+	for (int i = 0; i < header.e_phnum; i++) {
+		if (!take(core, &part, sizeof(part)))
+			return -EIO;
+		if (part.p_type == PT_LOAD && part.p_vaddr == (uintptr_t)address)
+			offset = part.p_offset;
+	}
+	if (offset < core->at)
+		return -ENOENT;
+	return take(core, NULL, offset - core->at) ? 0 : -EIO;
+}
+
+int core_begin(struct core *core, int fd, size_t size)
+{
+	char old[200], *at;
+	struct pollfd poller;
+	int err;
+
+	if (read_file(PATTERN, old, sizeof(old)) < 0)
+		return -errno;
+	err = take_dumps(core);
+	if (!err) {
+		core->pid = mapped_child(fd, size, SIGABRT, &at);
+		poller = (struct pollfd){ .fd = core->fd, .events = POLLIN };
+		err = poll(&poller, 1, 30000) == 1 ? 0 : -ETIMEDOUT;
+	}
+	/* A dump asks for the pattern as it begins. */
+	if (write_file(PATTERN, old) < 0)
+		return -errno;
+	if (err)
+		return err;
+	fcntl(core->fd, F_SETFL, 0);
+	return find_pages(core, at);
+}
+
+long core_pages(struct core *core, size_t n, uint64_t tag)
+{
+	uint64_t page[PAGE_SIZE / 8], none[PAGE_SIZE / 8] = { 0 };
+	bool over = false;
+	long good = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!take(core, page, PAGE_SIZE))
+			return -EIO;
+		over |= page[0] != tag + i;
+		if (!over)
+			good++;
+		else if (memcmp(page, none, PAGE_SIZE))
+			return -EBADMSG;
+	}
+	return good;
+}
+
+bool core_is_dumping(const struct core *core)
+{
+	char path[64], text[4096];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", core->pid);
+	return read_file(path, text, sizeof(text)) > 0 && strstr(text, "CoreDumping:\t1");
+}
+
+int core_end(struct core *core)
+{
+	char rest[PAGE_SIZE];
+	int status;
+
+	while (read(core->fd, rest, sizeof(rest)) > 0)
+		;
+	close(core->fd);
+	if (waitpid(core->pid, &status, 0) != core->pid)
+		return -errno;
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && WCOREDUMP(status) ? 0 : -EIO;
 }

@@ -32,6 +32,30 @@ bool ring_is_waiting(const struct ring *ring);
 /* One request on registered file 0, as the kernel likes it or (flags) by a worker. */
 int ring_fixed(struct ring *ring, int opcode, int flags, void *buf, size_t len, off_t at);
 
+/*
+ * A child with nothing of the device but a shared mapping of @size, of which it has stored to
+ * the first four pages (0x100 + i): it dies of @sig. Its pid, or -1.
+ */
+pid_t mapped_child(int fd, size_t size, int sig, char **at);
+
+/* The core dump of such a child, which goes on no faster than it is read. */
+struct core {
+	pid_t pid;
+	int fd;			/* what comes out of it */
+	size_t at;		/* how far that has come */
+};
+
+/* It has begun, and what comes next are the pages of the mapping: 0 or -errno. */
+int core_begin(struct core *core, int fd, size_t size);
+/*
+ * The next @n pages: how many, from the first on, hold tag + i. Those after them have to be
+ * empty: -EBADMSG if they are not, -EIO if they are not there.
+ */
+long core_pages(struct core *core, size_t n, uint64_t tag);
+bool core_is_dumping(const struct core *core);
+/* Read the rest. 0 if the kernel calls it a dump and the child died of it, or -errno. */
+int core_end(struct core *core);
+
 /* Eight pages out of a pipe, which nothing but the pipe holds any more: are they tag + i? */
 bool pipe_holds(int pipe, uint64_t tag);
 

@@ -229,24 +229,11 @@ TEST_F(device, spliced_into_a_pipe)
 	ASSERT_EQ(0, module_load("size=4K"));
 }
 
-/* A child with nothing of the device but a mapping of two sizes of it, which is to die of @sig. */
-static pid_t mapped_child(struct device *dev, int sig, char **at)
+/* Two sizes of the device, mapped by a child that is to die of @sig and by nobody else. */
+static pid_t child_alone(struct device *dev, int sig, char **at)
 {
-	char *p = map(dev->fd, 2 * dev->size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-	pid_t pid;
+	pid_t pid = mapped_child(dev->fd, 2 * dev->size, sig, at);
 
-	*at = p;
-	if (p == MAP_FAILED)
-		return -1;
-	store(p, 4, 0x100);
-	pid = fork();
-	if (!pid) {
-		close(dev->fd);
-		write_file("/proc/self/coredump_filter", "0xff");
-		raise(sig);
-		_exit(1);
-	}
-	munmap(p, 2 * dev->size);
 	close(dev->fd);
 	return pid;
 }
@@ -257,7 +244,7 @@ TEST_F(device, stopped_while_mapped)
 	pid_t pid;
 	char *p;
 
-	pid = mapped_child(&self->dev, SIGSTOP, &p);
+	pid = child_alone(&self->dev, SIGSTOP, &p);
 	ASSERT_LT(0, pid);
 	ASSERT_EQ(pid, waitpid(pid, &status, WUNTRACED));
 	EXPECT_TRUE(WIFSTOPPED(status));
@@ -296,7 +283,7 @@ static int dump(struct device *dev, const char *pattern, char **at, pid_t *pid, 
 	    write_file("/proc/sys/kernel/core_pattern", pattern) < 0 ||
 	    setrlimit(RLIMIT_CORE, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }))
 		return -errno;
-	*pid = mapped_child(dev, SIGABRT, at);
+	*pid = child_alone(dev, SIGABRT, at);
 	return *pid < 0 ? -1 : 0;
 }
 
@@ -328,36 +315,27 @@ TEST_F(device, dumped)
 	EXPECT_UNLOADED(unload_soon());
 }
 
-static bool is_dumping(pid_t pid)
-{
-	char path[64], text[4096];
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	for (int i = 0; i < 3000; i++) {
-		if (read_file(path, text, sizeof(text)) > 0 && strstr(text, "CoreDumping:\t1"))
-			return true;
-		usleep(1000);
-	}
-	return false;
-}
-
 DEVICE_FIXTURE(slowly);
 VARIANT(slowly, ram_4k, RAM_4K);
 VARIANT(slowly, ext4, EXT4);
 
-/* Whoever takes the dump takes his time over it. */
+/* Whoever takes the dump takes his time over it, in the midst of the pages of the device. */
 TEST_F(slowly, in_use_while_dumped)
 {
-	char old[200], *p;
-	int status;
-	pid_t pid;
+	long n = self->dev.pages;
+	struct core core;
 
-	ASSERT_EQ(0, dump(&self->dev, "|/bin/sleep 2", &p, &pid, old));
-	EXPECT_TRUE(is_dumping(pid));
+	ASSERT_EQ(0, fill(&self->dev));
+	ASSERT_EQ(0, core_begin(&core, self->dev.fd, 2 * self->dev.size));
+	close(self->dev.fd);
+	EXPECT_EQ(4, core_pages(&core, 4, 0x100));
+	EXPECT_TRUE(core_is_dumping(&core));
 	EXPECT_EQ(-EWOULDBLOCK, module_unload());
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_LT(0, write_file("/proc/sys/kernel/core_pattern", old));
-	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_EQ(n - 4, core_pages(&core, n - 4, TAG + 4));
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
+	/* Past the end of the device there is nothing. */
+	EXPECT_EQ(0, core_pages(&core, n, TAG));
+	EXPECT_EQ(0, core_end(&core));
 	EXPECT_UNLOADED(unload_soon());
 }
 

@@ -15,9 +15,6 @@
 #include "control.h"
 #include "soak.h"
 
-#define MAIN	"mmapdemo"
-#define BESIDE	"mmapdemo-soak"
-
 static struct genl genl, ear;
 static struct infos infos;
 static struct rows rows;
@@ -126,12 +123,14 @@ bool control(struct target *target, uint64_t *state)
 	static bool (*const what[])(struct target *target, uint64_t *state) = {
 		do_zap, do_wrprotect, do_harvest, do_tell, do_beside, listen_to,
 	};
+	const size_t nr = sizeof(what) / sizeof(what[0]);
 	int err = control_open(&genl) ?: control_open(&ear) ?: genl_join(&ear, "devices") ?:
 		  genl_join(&ear, "faults");
 	bool right = !err || complain("the control plane: %s", strerror(-err));
 
-	while (right && !is_over()) {
-		right = what[below(state, sizeof(what) / sizeof(what[0]))](target, state);
+	/* Each once, and then by chance. */
+	for (size_t n = 0; right && !is_over(); n++) {
+		right = what[n < nr ? n : below(state, nr)](target, state);
 		usleep(below(state, 20000));
 	}
 	genl_close(&ear);

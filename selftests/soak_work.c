@@ -13,57 +13,16 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "soak.h"
+#include "soak_work.h"
 
-struct stamp {
-	uint64_t page, epoch, sum;
-};
-
-/*
- * @p: a shared mapping of the worker's pages
- * @epoch: of each page, 0 for one that is all zero
- */
-struct worker {
-	struct target *target;
-	uint64_t dice;
-	size_t first, pages;
-	uint64_t *epoch;
-	int fd, mem, pipe[2];
-	char *p;
-	char *buf;
-};
-
-static size_t pick(struct worker *w)
-{
-	return below(&w->dice, w->pages);
-}
-
-/* Up to 16 pages from there on. */
-static size_t pick_length(struct worker *w, size_t page)
-{
-	size_t most = w->pages - page;
-
-	return 1 + below(&w->dice, most < 16 ? most : 16);
-}
-
-static char *at(const struct worker *w, size_t page)
-{
-	return w->p + page * PAGE_SIZE;
-}
-
-static off_t offset_of(const struct worker *w, size_t page)
-{
-	return (w->first + page) * PAGE_SIZE;
-}
-
-static struct stamp stamp_of(const struct worker *w, size_t page, uint64_t epoch)
+struct stamp stamp_of(const struct worker *w, size_t page, uint64_t epoch)
 {
 	uint64_t number = w->first + page, seed = number << 32 ^ epoch;
 
 	return epoch ? (struct stamp){ number, epoch, dice(&seed) } : (struct stamp){ 0 };
 }
 
-static void put_stamp(const struct worker *w, void *to, size_t page, uint64_t epoch)
+void put_stamp(const struct worker *w, void *to, size_t page, uint64_t epoch)
 {
 	struct stamp stamp = stamp_of(w, page, epoch);
 
@@ -71,7 +30,7 @@ static void put_stamp(const struct worker *w, void *to, size_t page, uint64_t ep
 	memcpy((char *)to + PAGE_SIZE - sizeof(stamp), &stamp, sizeof(stamp));
 }
 
-static bool check(const struct worker *w, const void *from, size_t page, const char *how)
+bool check(const struct worker *w, const void *from, size_t page, const char *how)
 {
 	struct stamp stamp = stamp_of(w, page, w->epoch[page]), seen[2];
 
@@ -84,7 +43,7 @@ static bool check(const struct worker *w, const void *from, size_t page, const c
 			seen[1].page, seen[1].epoch);
 }
 
-static bool good(bool condition, const char *what)
+bool good(bool condition, const char *what)
 {
 	return condition || complain("%s: %s", what, strerror(errno));
 }
@@ -412,42 +371,51 @@ static bool do_tail(struct worker *w)
 	return good(!munmap(p, 2 * PAGE_SIZE), "munmap");
 }
 
-static bool (*const things[])(struct worker *w) = {
-	do_load, do_load, do_load, do_store, do_store, do_store, do_read, do_write, do_read_file,
-	do_write_file, do_splice_out, do_splice_in, do_proc_mem, do_private, do_fork, do_move,
-	do_shrink, do_protect, do_unmap, do_open, do_advise, do_advise, do_sync, do_punch, do_tail,
-};
-
-#define NR_THINGS (sizeof(things) / sizeof(things[0]))
+static volatile sig_atomic_t fast;
 
 static void on_signal(int sig)
 {
 	(void)sig;
-	did(SIGNALS, 1);
+	did(fast ? FAST_SIGNALS : SIGNALS, 1);
 }
 
-static bool start_signals(void)
+/* From now on 1 kHz or 100 Hz. */
+static bool do_signals(struct worker *w)
 {
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	struct itimerval every = { { 0, 10000 }, { 0, 10000 } };
+	int us = below(&w->dice, 3) ? 10000 : 1000;
+	struct itimerval every = { { 0, us }, { 0, us } };
 
-	return !sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &every, NULL);
+	fast = us == 1000;
+	return good(!sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &every, NULL),
+		    "signals");
 }
+
+static bool (*const things[])(struct worker *w) = {
+	do_load, do_load, do_load, do_store, do_store, do_store, do_read, do_write, do_read_file,
+	do_write_file, do_splice_out, do_splice_in, do_proc_mem, do_private, do_fork, do_move,
+	do_shrink, do_protect, do_unmap, do_open, do_advise, do_advise, do_sync, do_punch, do_tail,
+	do_read_onto_itself, do_write_onto_itself, do_ring, do_ring_buffer, do_pipe,
+	do_keep_in_pipe, do_keep_in_pipe, do_send, do_userfault, do_signals,
+};
+
+#define NR_THINGS (sizeof(things) / sizeof(things[0]))
 
 static bool worker_up(struct worker *w, struct target *target, unsigned int number)
 {
 	*w = (struct worker){
-		.target = target, .dice = target->seed + number, .pages = target->each,
-		.first = number * target->each, .fd = open_device(O_RDWR),
+		.target = target, .visit = &soak->visit[number], .dice = target->seed + number,
+		.pages = target->each, .first = number * target->each, .fd = open_device(O_RDWR),
 		.mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC),
-		.epoch = calloc(target->each, sizeof(uint64_t)), .buf = calloc(1, PAGE_SIZE),
+		.epoch = soak->epoch + number * target->each, .buf = calloc(1, PAGE_SIZE),
 	};
 	if (w->fd < 0)
 		return false;
 	w->p = map_device(NULL, w->pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd,
 			  offset_of(w, 0));
+	w->visit->pid = getpid();
 	return w->p != MAP_FAILED && good(!pipe(w->pipe) && w->mem >= 0, "pipe, mem") &&
-	       good(start_signals(), "signals");
+	       ways_up(w) && do_signals(w);
 }
 
 static bool check_all(struct worker *w)
@@ -460,17 +428,21 @@ static bool check_all(struct worker *w)
 	return true;
 }
 
+/* Each thing once, each worker from another one on, and then by chance. */
 int work(struct target *target, unsigned int number)
 {
 	struct worker w;
 
 	if (!worker_up(&w, target, number))
 		return 1;
-	while (!is_over()) {
-		bool (*thing)(struct worker *) = things[below(&w.dice, NR_THINGS)];
+	for (size_t n = 0; !is_over(); n++) {
+		size_t which = n < NR_THINGS ? n + number * NR_THINGS / target->workers :
+			       below(&w.dice, NR_THINGS);
+		bool (*thing)(struct worker *) = things[which % NR_THINGS];
 
 		if (!thing(&w))
 			return 1;
+		receive_visitor(&w);
 	}
 	return !check_all(&w);
 }

@@ -282,7 +282,9 @@ static void set_up(int *file, int *fd)
 	if (*file < 0 || ftruncate(*file, size))
 		bail_out("the file cannot be made");
 	run("swapoff -a");
-	run("echo +memory +io >/sys/fs/cgroup/cgroup.subtree_control; mkdir -p " CGROUP);
+	/* One by one: a kernel that lacks the second gives neither for both. */
+	run("for c in memory io; do echo +$c >/sys/fs/cgroup/cgroup.subtree_control; done; "
+	    "mkdir -p " CGROUP);
 	if (write_file(CGROUP "memory.max", LIMIT) < 0)
 		bail_out("there is no memory cgroup at /sys/fs/cgroup");
 	if (module_load("backing=file path=" PATH))

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include <kselftest_harness.h>
 
 #include "common.h"
+#include "control.h"
 #include "disk.h"
 
 #define PAGES	64UL
@@ -112,8 +114,8 @@ FIXTURE_TEARDOWN_PARENT(ext4)
 
 /*
  * A member goes through the pages for ever. Word 0 is as the file was made; writer w stores
- * to word 1 + w, and readers look at all of them. From page @safe on a page may be missing
- * (SIGBUS), and may be back without content.
+ * to word 1 + w, and readers look at all of them, after they have let go of what was mapped.
+ * From page @safe on a page may be missing (SIGBUS), and may be back without content.
  */
 struct member {
 	pid_t pid;
@@ -123,6 +125,7 @@ struct member {
 static struct crowd {
 	volatile bool stop;
 	size_t safe;
+	int writers;		/* the first members; the others only read */
 	struct member member[CROWD];
 } *crowd;
 
@@ -178,35 +181,47 @@ static int behave(int nr, const char *path)
 {
 	struct sigaction action = { .sa_sigaction = on_bus_error,
 				    .sa_flags = SA_SIGINFO | SA_NODEFER };
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	uint64_t *map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	bool writes = nr < crowd->writers;
+	int fd = open(path, (crowd->writers ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	uint64_t *map = mmap(NULL, SIZE, PROT_READ | (writes ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	struct member *m = &crowd->member[nr];
 
-	if (map == MAP_FAILED || sigaction(SIGBUS, &action, NULL))
+	/* With a test that fails halfway its crowd goes too. */
+	if (map == MAP_FAILED || sigaction(SIGBUS, &action, NULL) ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return 1;
-	for (; !crowd->stop; m->rounds++)
+	for (; !crowd->stop; m->rounds++) {
+		if (!writes && madvise(map, SIZE, MADV_DONTNEED))
+			return 1;
 		for (size_t page = 0; page < PAGES; page++)
-			if (nr < WRITERS)
+			if (writes)
 				visit(m, map, page, 1 + nr, true);
 			else
 				for (int word = 0; word <= WRITERS; word++)
 					visit(m, map, page, word, false);
+	}
 	return 0;
 }
 
-static void gather(size_t safe)
+static void gather_writers(size_t safe, int writers)
 {
 	pid_t pid;
 
 	crowd = mmap(NULL, sizeof(*crowd), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
 	crowd->safe = safe;
+	crowd->writers = writers;
 	for (int i = 0; i < CROWD; i++) {
 		pid = fork();
 		if (!pid)
 			_exit(behave(i, NODE));
 		crowd->member[i].pid = pid;
 	}
+}
+
+static void gather(size_t safe)
+{
+	gather_writers(safe, WRITERS);
 }
 
 /* Until each of these has gone through all pages n times more. */
@@ -387,7 +402,7 @@ static bool is_gone(pid_t pid)
  * somebody who waits can be killed is the core's decision (until now: no); it must be the same
  * with the device and without.
  */
-TEST_F_TIMEOUT(ext4, frozen, 100)
+TEST_F_TIMEOUT(backing, frozen, 100)
 {
 	int dir = open(self->disk.dir, O_RDONLY | O_CLOEXEC), status[2];
 	pid_t waits, pwrites_too, killed[2];
@@ -434,7 +449,7 @@ static int remount(const struct disk *disk, unsigned long flags, const char *opt
  * long as it exists the file system stays writable, mapped or not. A device that was made on
  * a read-only file system is in nobody's way, and cannot be opened for writing ever after.
  */
-TEST_F_TIMEOUT(ext4, remounted, 100)
+TEST_F_TIMEOUT(backing, remounted, 100)
 {
 	close(self->file);
 	gather(PAGES);
@@ -452,6 +467,69 @@ TEST_F_TIMEOUT(ext4, remounted, 100)
 	EXPECT_EQ(-1, open(NODE, O_RDWR | O_CLOEXEC));
 	EXPECT_EQ(EACCES, errno);
 	EXPECT_LE(0, open(NODE, O_RDONLY | O_CLOEXEC));
+}
+
+/* In the place of the fixture's device one that was given a file open for reading. */
+static int attach_read_only(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err;
+	struct info info = { 0 };
+	struct genl genl;
+
+	err = control_open(&genl);
+	if (err)
+		return err;
+	err = del(&genl, "mmapdemo", false) ?: add_file(&genl, "mmapdemo", fd, 0, &info);
+	genl_close(&genl);
+	close(fd);
+	return err ?: info.flags == MMAPDEMO_READ_ONLY ? 0 : -EPROTO;
+}
+
+static long long read_faults(void)
+{
+	struct figures f;
+
+	return figures(&f) ? -1 : f.count[READ] + f.count[AROUND];
+}
+
+/*
+ * Such a device does not keep the file system writable: it goes read-only and writable again
+ * under a crowd that faults all the time and reads from the disk too, and nobody notices.
+ */
+TEST_F_TIMEOUT(backing, remounted_under_readers, 100)
+{
+	int fd;
+
+	ASSERT_EQ(0, close(self->file));
+	ASSERT_EQ(0, attach_read_only(self->path));
+	gather_writers(PAGES, 0);
+	let_go_on(0, CROWD - 1, 1);
+	for (int i = 0; i < 3; i++) {
+		long long faults;
+
+		ASSERT_EQ(0, remount(&self->disk, MS_RDONLY, NULL));
+		faults = read_faults();
+		EXPECT_EQ(-EROFS, RC(open(self->path, O_RDWR | O_CLOEXEC)));
+		EXPECT_EQ(0, drop_caches());
+		let_go_on(0, CROWD - 1, 3);
+		EXPECT_LE(faults + 2 * CROWD, read_faults());
+		ASSERT_EQ(0, remount(&self->disk, 0, NULL));
+		let_go_on(0, CROWD - 1, 1);
+	}
+	/* It is writable; the device is not, and shows what others write. */
+	fd = open(self->path, O_RDWR | O_CLOEXEC);
+	for (size_t page = 0; page < PAGES; page++)
+		for (int word = 1; word <= WRITERS; word++)
+			ASSERT_EQ(8, pwrite(fd, &(uint64_t){ value(page, word) }, 8,
+					    (page * WORDS + word) * 8));
+	let_go_on(0, CROWD - 1, 1);
+	EXPECT_EQ(0, disperse());
+	close(fd);
+	EXPECT_EQ(-EACCES, RC(open(NODE, O_RDWR | O_CLOEXEC)));
+	fd = open(NODE, O_RDONLY | O_CLOEXEC);
+	EXPECT_TRUE(reads(fd, 0, PAGES, TAG));
+	close(fd);
+	EXPECT_EQ(0, remount(&self->disk, MS_RDONLY, NULL));
 }
 
 /* A store through this mapping, and fsync(): what they come to. */

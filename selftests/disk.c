@@ -56,7 +56,10 @@ static void add_target(const struct disk *disk, struct table *table, size_t end,
 	spec->length = end - spec->sector_start;
 	spec->next = sizeof(table->target[0]);
 	strcpy(spec->target_type, type);
-	if (strcmp(type, "error"))
+	if (!strcmp(type, "flakey"))
+		sprintf(table->target[nr].params, "%s %llu %s", disk->loop, spec->sector_start,
+			disk->flakey);
+	else if (strcmp(type, "error"))
 		sprintf(table->target[nr].params, "%s %llu", disk->loop, spec->sector_start);
 }
 
@@ -67,6 +70,18 @@ static int set_table(struct table *table)
 
 	return dm(DM_TABLE_LOAD, table, 0) ?: dm(DM_DEV_SUSPEND, &(struct table){ 0 }, suspend) ?:
 	       dm(DM_DEV_SUSPEND, &(struct table){ 0 }, 0);
+}
+
+/* A new table may bring the cache of the disk back. */
+static int forgo_cache(const struct disk *disk)
+{
+	char path[64];
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/write_cache",
+		 strrchr(disk->node, '/') + 1);
+	len = write_file(path, "write through");
+	return len < 0 ? len : 0;
 }
 
 /* The device, over a loop device that goes with it. */
@@ -169,17 +184,55 @@ static long long sector_of(int fd, size_t page)
 	return (at.extent.fe_physical + page * PAGE_SIZE - at.extent.fe_logical) / SECTOR;
 }
 
-int disk_break(const struct disk *disk, int fd, size_t page)
+int disk_break_pages(const struct disk *disk, int fd, size_t page, size_t n)
 {
-	long long sector = sector_of(fd, page);
+	long long sector = sector_of(fd, page), end = sector + n * (PAGE_SIZE / SECTOR);
 	struct table table = { 0 };
 
 	if (sector < 0)
 		return sector;
+	if (sector_of(fd, page + n - 1) != end - (long long)(PAGE_SIZE / SECTOR))
+		return -EXDEV;
 	add_target(disk, &table, sector, "linear");
-	add_target(disk, &table, sector + PAGE_SIZE / SECTOR, "error");
+	add_target(disk, &table, end, disk->flakey ? "flakey" : "error");
 	add_target(disk, &table, IMAGE / SECTOR, "linear");
-	return set_table(&table);
+	return set_table(&table) ?: disk->flakey ? forgo_cache(disk) : 0;
+}
+
+int disk_break(const struct disk *disk, int fd, size_t page)
+{
+	return disk_break_pages(disk, fd, page, 1);
+}
+
+bool disk_holds(const struct disk *disk, int fd, size_t page, size_t n, uint64_t tag)
+{
+	long long sector = sector_of(fd, page);
+	char image[128];
+	bool good;
+	int raw;
+
+	snprintf(image, sizeof(image), "%s.img", disk->dir);
+	raw = open(image, O_RDONLY | O_CLOEXEC);
+	good = sector >= 0 && reads(raw, sector * SECTOR, n, tag);
+	close(raw);
+	return good;
+}
+
+bool disk_has_target(struct disk *disk, const char *type)
+{
+	struct table table = { 0 };
+	int control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC), err;
+
+	table.io.version[0] = 4;
+	table.io.data_size = sizeof(table);
+	table.io.data_start = offsetof(struct table, target);
+	strcpy(table.io.name, type);
+	/* This loads its module. */
+	err = ioctl(control, DM_GET_TARGET_VERSION, &table);
+	close(control);
+	if (err)
+		sprintf(disk->why, "this kernel has no dm-%s", type);
+	return !err;
 }
 
 int disk_heal(const struct disk *disk)

@@ -8,12 +8,19 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct disk {
 	char dir[96];		/* where it is mounted */
 	char why[160];		/* why there can be none here */
 	char node[32];		/* what is mounted there */
 	char loop[32];		/* what its sectors are on */
+	/*
+	 * What breaks is a target "error", or with this a "flakey": its arguments from the
+	 * seconds that it is up, and down, on. Unlike the other that one fails flushes too,
+	 * wherever it is; so the disk has no cache to flush then.
+	 */
+	const char *flakey;
 };
 
 /* @fs is ext4, xfs or tmpfs (which has no sectors). 0, -errno, or 1 and @why. */
@@ -23,9 +30,16 @@ int disk_down(struct disk *disk);
 
 /* From now on reading or writing this page of the file fails; whatever is dirty stays so. */
 int disk_break(const struct disk *disk, int fd, size_t page);
+/* The same for pages that lie in a row: -EXDEV if these do not. */
+int disk_break_pages(const struct disk *disk, int fd, size_t page, size_t n);
 int disk_heal(const struct disk *disk);
 /* From now on a read waits so many ms; those that wait already go on. */
 int disk_delay(const struct disk *disk, unsigned int ms);
+
+/* Does the disk itself, behind all caches, hold tag + i for these pages that lie in a row? */
+bool disk_holds(const struct disk *disk, int fd, size_t page, size_t n, uint64_t tag);
+/* Has this kernel such a target? If not, @why says so. */
+bool disk_has_target(struct disk *disk, const char *type);
 
 /* Write back all of the file system that holds this. */
 int sync_fs(const char *path);

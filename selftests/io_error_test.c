@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <kselftest_harness.h>
@@ -32,9 +33,13 @@ FIXTURE(disk)
 	char path[128];
 };
 
+/* Down for ever, for reads and writes. */
+#define FLAKEY "0 1"
+
 FIXTURE_VARIANT(disk)
 {
 	const char *fs;
+	const char *flakey;
 };
 
 FIXTURE_VARIANT_ADD(disk, ext4)
@@ -45,6 +50,12 @@ FIXTURE_VARIANT_ADD(disk, ext4)
 FIXTURE_VARIANT_ADD(disk, xfs)
 {
 	.fs = "xfs"
+};
+
+FIXTURE_VARIANT_ADD(disk, ext4_flakey)
+{
+	.fs = "ext4",
+	.flakey = FLAKEY
 };
 
 static int make_file(const char *path)
@@ -63,6 +74,9 @@ FIXTURE_SETUP(disk)
 	if (err > 0)
 		SKIP(return, "%s", self->disk.why);
 	ASSERT_EQ(0, err);
+	if (variant->flakey && !disk_has_target(&self->disk, "flakey"))
+		SKIP(return, "%s", self->disk.why);
+	self->disk.flakey = variant->flakey;
 	snprintf(self->path, sizeof(self->path), "%s/file", self->disk.dir);
 	ASSERT_EQ(0, make_file(self->path));
 	ASSERT_EQ(0, module_load("backing=file path=%s", self->path));
@@ -368,6 +382,204 @@ TEST_F(disk, write_error_is_heard_of_late)
 
 	EXPECT_STREQ(expected, heard_of_late(self->path, self->path, &self->disk));
 	EXPECT_STREQ(expected, heard_of_late(NODE, self->path, &self->disk));
+}
+
+/* A disk that fails in ways of its own (dm-flakey) */
+
+FIXTURE(flakey)
+{
+	struct disk disk;
+	char path[128];
+};
+
+FIXTURE_VARIANT(flakey)
+{
+	const char *fs;
+};
+
+FIXTURE_VARIANT_ADD(flakey, ext4)
+{
+	.fs = "ext4"
+};
+
+FIXTURE_VARIANT_ADD(flakey, xfs)
+{
+	.fs = "xfs"
+};
+
+FIXTURE_SETUP(flakey)
+{
+	int err = disk_up(&self->disk, variant->fs);
+
+	if (err > 0)
+		SKIP(return, "%s", self->disk.why);
+	ASSERT_EQ(0, err);
+	if (!disk_has_target(&self->disk, "flakey"))
+		SKIP(return, "%s", self->disk.why);
+	snprintf(self->path, sizeof(self->path), "%s/file", self->disk.dir);
+	ASSERT_EQ(0, make_file(self->path));
+	ASSERT_EQ(0, module_load("backing=file path=%s", self->path));
+}
+
+FIXTURE_TEARDOWN_PARENT(flakey)
+{
+	EXPECT_EQ(0, module_unload());
+	EXPECT_EQ(0, disk_down(&self->disk));
+}
+
+/* It reads, and does not write. */
+TEST_F(flakey, fails_writes_only)
+{
+	const char *expected = HEARD_ONCE;
+	int file = open(self->path, O_RDWR);
+
+	self->disk.flakey = "0 1 1 error_writes";
+	EXPECT_STREQ(expected, hears_once(self->path, self->path, &self->disk));
+	EXPECT_STREQ(expected, hears_once(NODE, self->path, &self->disk));
+	ASSERT_EQ(0, disk_break(&self->disk, file, BAD));
+	ASSERT_EQ(0, drop_caches());
+	EXPECT_STREQ("", reads_ahead(NODE));
+	EXPECT_TRUE(reads(file, 0, PAGES, TAG));
+}
+
+/* It says that it has written, and has not: nobody can know before he reads it again. */
+static const char *loses(const char *path, const char *file, const struct disk *disk)
+{
+	struct writer w;
+	char *bad;
+
+	begin();
+	if (!writer_up(&w, path, file))
+		return "no mapping";
+	bad = w.p + BAD * PAGE_SIZE;
+	store_bad(&w, TAG);
+	if (disk_break(disk, w.file, BAD))
+		return "cannot break the disk";
+	store_bad(&w, 0x200);
+	tell("msync %s", rc(msync(w.p, SIZE, MS_SYNC)));
+	tell("other %s", rc(fsync(w.other)));
+	tell("held %d", holds(bad, 1, 0x200 + BAD));
+	tell("written %d", !disk_holds(disk, w.file, BAD, 1, TAG + BAD));
+	writer_down(&w);
+	drop_caches();
+	if (!writer_up(&w, path, file) || disk_heal(disk))
+		return "cannot heal the disk";
+	tell("wrong pages %d", wrong_pages(w.p));
+	store_bad(&w, 0x300);
+	tell("healed %s", rc(msync(w.p, SIZE, MS_SYNC)));
+	tell("written %d", disk_holds(disk, w.file, BAD, 1, 0x300 + BAD));
+	writer_down(&w);
+	return story;
+}
+
+#define LOST \
+	"msync ok, other ok, held 1, written 0, wrong pages 0, healed ok, written 1"
+
+TEST_F(flakey, loses_writes)
+{
+	const char *expected = LOST;
+
+	self->disk.flakey = "0 1 1 drop_writes";
+	EXPECT_STREQ(expected, loses(self->path, self->path, &self->disk));
+	EXPECT_STREQ(expected, loses(NODE, self->path, &self->disk));
+}
+
+/* It comes and goes, a second each. */
+
+#define HALF (PAGES / 2)
+
+struct spells {
+	long good, bad;		/* what was stored was written, or an error was told of */
+	long wrong;		/* ... and was not written, or not told of once to each */
+	long loads, traps;	/* of pages that nobody changes */
+};
+
+/* Stores to the first half, and whether both open files agree on what came of it. */
+static void write_once(struct writer *w, const struct disk *disk, uint64_t tag, struct spells *s)
+{
+	int msynced, other;
+
+	store(w->p, HALF, tag);
+	msynced = RC(msync(w->p, SIZE, MS_SYNC));
+	other = RC(fsync(w->other));
+	s->wrong += msynced != other || (msynced && msynced != -EIO);
+	s->wrong += fsync(w->mapped) || fsync(w->other);
+	s->wrong += !msynced && !disk_holds(disk, w->file, 0, HALF, tag);
+	s->good += !msynced;
+	s->bad += !!msynced;
+}
+
+/* A page of the second half, from the disk: SIGBUS at its address, or as it was made. */
+static void read_once(struct writer *w, size_t page, struct spells *s)
+{
+	char *p = w->p + page * PAGE_SIZE;
+	int sig;
+
+	s->wrong += madvise(p, PAGE_SIZE, MADV_DONTNEED);
+	s->wrong += posix_fadvise(w->file, page * PAGE_SIZE, PAGE_SIZE, POSIX_FADV_DONTNEED);
+	sig = trap_load(p);
+	s->loads += !sig;
+	s->traps += sig == SIGBUS;
+	s->wrong += sig ? sig != SIGBUS : !holds(p, 1, TAG + page);
+}
+
+static bool seen_all(const struct spells *s)
+{
+	return s->good > 1 && s->bad > 1 && s->loads > 1 && s->traps > 1;
+}
+
+static const char *comes_and_goes(const char *path, const char *file, const struct disk *disk)
+{
+	struct spells s = { 0 };
+	time_t end = time(NULL) + 20;
+	struct writer w;
+
+	begin();
+	if (!writer_up(&w, path, file))
+		return "no mapping";
+	/* What is to be stored to is in memory before it can fail to be read. */
+	store(w.p, HALF, TAG);
+	if (disk_break_pages(disk, w.file, 0, PAGES))
+		return "cannot break the disk";
+	/* Until it has been up and down, and is up again. */
+	for (long i = 1; time(NULL) < end; i++) {
+		long good = s.good;
+
+		write_once(&w, disk, i << 32, &s);
+		read_once(&w, HALF + i % HALF, &s);
+		if (seen_all(&s) && s.good > good)
+			break;
+		usleep(10000);
+	}
+	tell("seen all %d", seen_all(&s));
+	tell("wrong %ld", s.wrong);
+	if (disk_heal(disk))
+		return "cannot heal the disk";
+	store(w.p, HALF, TAG);
+	tell("healed %s", rc(msync(w.p, SIZE, MS_SYNC)));
+	tell("other %s", rc(fsync(w.other)));
+	tell("written %d", disk_holds(disk, w.file, 0, PAGES, TAG));
+	tell("wrong pages %d", wrong_pages(w.p));
+	writer_down(&w);
+	return story;
+}
+
+#define CAME_AND_WENT \
+	"seen all 1, wrong 0, healed ok, other ok, written 1, wrong pages 0"
+
+TEST_F_TIMEOUT(flakey, comes_and_goes, 100)
+{
+	const char *expected = CAME_AND_WENT;
+	struct figures before, after;
+
+	self->disk.flakey = "1 1";
+	EXPECT_STREQ(expected, comes_and_goes(self->path, self->path, &self->disk));
+	ASSERT_EQ(0, drop_caches());
+	ASSERT_EQ(0, figures(&before));
+	EXPECT_STREQ(expected, comes_and_goes(NODE, self->path, &self->disk));
+	ASSERT_EQ(0, figures(&after));
+	EXPECT_LT(1, after.count[SIGBUSES] - before.count[SIGBUSES]);
+	EXPECT_TRUE(adds_up(&after));
 }
 
 /* No room: a file with a hole, after THERE pages, on a file system that is full */

@@ -196,7 +196,7 @@ int disk_break_pages(const struct disk *disk, int fd, size_t page, size_t n)
 	add_target(disk, &table, sector, "linear");
 	add_target(disk, &table, end, disk->flakey ? "flakey" : "error");
 	add_target(disk, &table, IMAGE / SECTOR, "linear");
-	return set_table(&table) ?: disk->flakey ? forgo_cache(disk) : 0;
+	return set_table(&table) ?: disk->flakey && !disk->flushes ? forgo_cache(disk) : 0;
 }
 
 int disk_break(const struct disk *disk, int fd, size_t page)

@@ -18,9 +18,10 @@ struct disk {
 	/*
 	 * What breaks is a target "error", or with this a "flakey": its arguments from the
 	 * seconds that it is up, and down, on. Unlike the other that one fails flushes too,
-	 * wherever it is; so the disk has no cache to flush then.
+	 * wherever it is; so the disk has no cache to flush then, unless told otherwise.
 	 */
 	const char *flakey;
+	bool flushes;
 };
 
 /* @fs is ext4, xfs or tmpfs (which has no sectors). 0, -errno, or 1 and @why. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -423,7 +424,7 @@ FIXTURE_SETUP(flakey)
 
 FIXTURE_TEARDOWN_PARENT(flakey)
 {
-	EXPECT_EQ(0, module_unload());
+	EXPECT_EQ(0, !module_loaded() ? 0 : module_unload());
 	EXPECT_EQ(0, disk_down(&self->disk));
 }
 
@@ -580,6 +581,70 @@ TEST_F_TIMEOUT(flakey, comes_and_goes, 100)
 	ASSERT_EQ(0, figures(&after));
 	EXPECT_LT(1, after.count[SIGBUSES] - before.count[SIGBUSES]);
 	EXPECT_TRUE(adds_up(&after));
+}
+
+/*
+ * Flushes fail with the page, and with them whatever the file system does next. Whether it is
+ * msync() or fsync() that then hears of it first is a matter of its timing; that each open
+ * file does is not.
+ */
+static const char *flushes_fail(const char *path, const char *file, const struct disk *disk)
+{
+	struct writer w;
+	int again;
+
+	begin();
+	if (!writer_up(&w, path, file))
+		return "no mapping";
+	store_bad(&w, 0x100);
+	if (disk_break_pages(disk, w.file, BAD, 2))
+		return "cannot break the disk";
+	store_bad(&w, 0x200);
+	tell("load %s", trap(trap_load(w.p + (BAD + 1) * PAGE_SIZE + 8)));
+	tell("msync %s", rc(msync(w.p, SIZE, MS_SYNC)));
+	tell("other %s", rc(fsync(w.other)));
+	/* The file is to be longer: now it is the metadata that cannot be written. */
+	tell("longer %s", rc(ftruncate(w.file, SIZE + PAGE_SIZE)));
+	again = msync(w.p, SIZE, MS_SYNC);
+	tell("mapped %s", fsync(w.mapped) || again ? "fails" : "ok");
+	tell("other %s", fsync(w.other) ? "fails" : "ok");
+	tell("load %s", trap(trap_load(w.p + BAD * PAGE_SIZE)));
+	writer_down(&w);
+	return disk_heal(disk) ? "cannot heal the disk" : story;
+}
+
+static bool mount_again(const struct disk *disk, const char *fs)
+{
+	return !umount(disk->dir) && !mount(disk->node, disk->dir, fs, 0, NULL);
+}
+
+#define FLUSHES_FAILED \
+	"load SIGBUS, msync EIO, other EIO, longer ok, mapped fails, other fails, load ok"
+
+TEST_F_TIMEOUT(flakey, fails_flushes, 100)
+{
+	const char *expected = FLUSHES_FAILED;
+	struct writer w;
+
+	self->disk.flakey = FLAKEY;
+	self->disk.flushes = true;
+	ASSERT_EQ(0, module_unload());
+	EXPECT_STREQ(expected, flushes_fail(self->path, self->path, &self->disk));
+	ASSERT_TRUE(mount_again(&self->disk, variant->fs));
+	ASSERT_EQ(0, module_load("backing=file path=%s", self->path));
+	EXPECT_STREQ(expected, flushes_fail(NODE, self->path, &self->disk));
+	ASSERT_EQ(0, module_unload());
+	ASSERT_TRUE(mount_again(&self->disk, variant->fs));
+	ASSERT_EQ(0, module_load("backing=file path=%s", self->path));
+	/* It has what was written before the disk broke, and works. */
+	ASSERT_TRUE(writer_up(&w, NODE, self->path));
+	EXPECT_TRUE(reads(w.file, 0, BAD, TAG));
+	EXPECT_TRUE(reads(w.file, (BAD + 1) * PAGE_SIZE, PAGES - BAD - 1, TAG + BAD + 1));
+	store_bad(&w, 0x400);
+	EXPECT_EQ(0, msync(w.p, SIZE, MS_SYNC));
+	EXPECT_EQ(0, fsync(w.other));
+	EXPECT_TRUE(disk_holds(&self->disk, w.file, BAD, 1, 0x400 + BAD));
+	writer_down(&w);
 }
 
 /* No room: a file with a hole, after THERE pages, on a file system that is full */

@@ -68,14 +68,6 @@ struct game {
 
 static struct game *game;
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
 /* Two values in a row differ in one bit, so that a copy byte by byte is one or the other. */
 static uint64_t gray(uint64_t value)
 {

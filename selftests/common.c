@@ -14,6 +14,7 @@
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common.h"
@@ -450,8 +451,29 @@ unsigned long rounds(unsigned long stock)
 {
 	bool debug = !access("/sys/kernel/debug/kmemleak", F_OK) ||
 		     !access("/sys/kernel/debug/kcsan", F_OK);
+	unsigned long few = stock < 4 ? stock : 4;
 
-	return debug && stock ? (stock + 15) / 16 : stock;
+	if (!debug)
+		return stock;
+	return stock / 16 > few ? stock / 16 : few;
+}
+
+double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+struct effort effort(unsigned long least, unsigned long most, double limit)
+{
+	return (struct effort){ .least = least, .most = most, .end = seconds() + limit };
+}
+
+bool goes_on(const struct effort *effort, unsigned long done)
+{
+	return done < effort->least || (done < effort->most && seconds() < effort->end);
 }
 
 int reap(pid_t pid)
@@ -486,6 +508,22 @@ ssize_t read_file(const char *path, char *buf, size_t size)
 		buf[len] = '\0';
 	close(fd);
 	return len;
+}
+
+long line_of(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	char word[64], line[256];
+	long value, sum = -1;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%63s %ld", word, &value) != 2 || strcmp(word, name))
+			continue;
+		sum = (sum < 0 ? 0 : sum) + value;
+	}
+	if (file)
+		fclose(file);
+	return sum;
 }
 
 ssize_t write_file(const char *path, const char *text)

@@ -123,9 +123,26 @@ bool has_vma_locks(void);
 
 /*
  * How many rounds, of those that a stock kernel does: a debug kernel (KASAN, KCSAN) is many
- * times slower and sees more in each of them, so it does one in 16, at least one.
+ * times slower and sees more in each of them, so it does one in 16, but not less than four:
+ * a race takes a few.
  */
 unsigned long rounds(unsigned long stock);
+
+/*
+ * How long to go on with what is done again and again: @most times, or fewer if @seconds are over
+ * by then, but never less than @least times, however slow the machine is.
+ *	for (i = 0; goes_on(&effort, i); i++)
+ */
+struct effort {
+	unsigned long least, most;
+	double end;
+};
+
+struct effort effort(unsigned long least, unsigned long most, double seconds);
+bool goes_on(const struct effort *effort, unsigned long done);
+
+/* Of the monotonic clock. */
+double seconds(void);
 
 /* Wait for a child: its exit status, or -1 if it did not exit. */
 int reap(pid_t pid);
@@ -134,6 +151,12 @@ int in_child(int (*fn)(void *arg), void *arg);
 /* A file in one read() or write(): bytes or -errno; reading ends the string. */
 ssize_t read_file(const char *path, char *buf, size_t size);
 ssize_t write_file(const char *path, const char *text);
+
+/*
+ * The numbers in the lines "NAME NUMBER ..." of a file, added up, or -1 if there is no such line.
+ * A file of /proc is to be read to its end: one read() gives no more than a page of it.
+ */
+long line_of(const char *path, const char *name);
 /*
  * Tell the kernel that the memory of the page at @offset has failed. -EBUSY if it cannot be
  * dropped, because it holds data: it is marked as failed all the same. -ENOENT on a kernel

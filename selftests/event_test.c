@@ -361,14 +361,6 @@ TEST_F_TIMEOUT(event, lost_when_too_slow, 200)
 	EXPECT_EQ(total, heard.nr + heard.lost[0] + heard.lost[1] + (last[0] - heard.last[0]));
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
 /* A socket that is never read is nobody's problem but its own. */
 TEST_F_TIMEOUT(event, never_read, 200)
 {

@@ -166,21 +166,6 @@ static bool right(int file)
 	return true;
 }
 
-/* A line "NAME N" of a file. */
-static long line_of(const char *path, const char *name)
-{
-	static char text[16384];
-	char *line, *rest = text;
-	size_t len = strlen(name);
-
-	if (read_file(path, text, sizeof(text)) < 0)
-		return -1;
-	while ((line = strsep(&rest, "\n")))
-		if (!strncmp(line, name, len) && line[len] == ' ')
-			return atol(line + len);
-	return -1;
-}
-
 /*
  * Pages of ext4 that one trap can make writable: from 6.16 on it has folios of many, and the
  * core maps all of one.

@@ -143,14 +143,6 @@ static int unload_again_and_again(unsigned long *refused)
 	return err;
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
 /* One cycle waits for every task of the system to be seen: most of its time. */
 static int cycles(unsigned long *n, double limit, unsigned long *refused)
 {

@@ -74,17 +74,14 @@ void *map_device(void *address, size_t size, int prot, int flags, int fd, off_t 
 	return p;
 }
 
-static double seconds(void)
+static double elapsed(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9 - began;
+	return seconds() - began;
 }
 
 static bool to_be_stopped(void)
 {
-	return interrupted || soak->failed || seconds() >= options.seconds ||
+	return interrupted || soak->failed || elapsed() >= options.seconds ||
 	       (options.stop && !access(options.stop, F_OK));
 }
 
@@ -190,10 +187,10 @@ static void progress(const struct target *t)
 	static double next = 10;
 	char now[16], all[16];
 
-	if (seconds() < next)
+	if (elapsed() < next)
 		return;
-	next = seconds() + 10;
-	clock_text(now, seconds());
+	next = elapsed() + 10;
+	clock_text(now, elapsed());
 	clock_text(all, options.seconds);
 	printf("%s of %s: device %lu (%s, %zu KiB), %lld faults\n", now, all,
 	       soak->done[DEVICES], backing_names[t->dev.backing], t->dev.size >> 10,
@@ -286,7 +283,7 @@ static void wait_for_children(const struct target *t, double end)
 {
 	int status;
 
-	while (!to_be_stopped() && seconds() < end) {
+	while (!to_be_stopped() && elapsed() < end) {
 		while (waitpid(-1, &status, WNOHANG) > 0)
 			if (status)
 				complain("a process ended with status %#x", status);
@@ -341,7 +338,7 @@ static bool round_on(enum backing backing, uint64_t *state)
 	for (unsigned int i = 0; i < t.workers + NOISES; i++)
 		if (start(&t, i) < 0)
 			complain("fork: %s", strerror(errno));
-	wait_for_children(&t, seconds() + 4 + below(state, 6));
+	wait_for_children(&t, elapsed() + 4 + below(state, 6));
 	judge(&t, soak->done[MMAPS] - mmaps, soak->done[SIGBUS_CAUGHT] - sigbuses);
 	err = target_down(&t);
 	if (err || module_loaded())
@@ -421,7 +418,7 @@ int main(int argc, char **argv)
 	rounds_of_all(&state);
 	expect_all_kinds();
 	summary();
-	printf("1..1\n%s 1 - soak, %.0f s, seed %lu\n", soak->failed ? "not ok" : "ok", seconds(),
+	printf("1..1\n%s 1 - soak, %.0f s, seed %lu\n", soak->failed ? "not ok" : "ok", elapsed(),
 	       options.seed);
 	return soak->failed;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Devices that come and go by the thousand while others delete them and list them. What each
- * call may answer is stated; at the end nothing is left.
+ * Devices that come and go, by the thousand if there is time, while others delete them and list
+ * them. What each call may answer is stated; at the end nothing is left.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include "fixture.h"
 
 #define SLOTS 8
+#define LEAST 100		/* lives for each process, however slow the machine is */
 #define STAYING 4		/* and the one that was made at load time */
 
 /* What the processes tell each other. A name is used once: "mmapdemo-" SLOT "-" GENERATION. */
@@ -122,13 +123,13 @@ static int live_once(struct genl *genl, int slot, unsigned int generation)
 	return 0;
 }
 
-static int adder(int number, unsigned long n)
+static int adder(int number, const struct effort *effort)
 {
 	struct genl genl;
 	int err = control_open(&genl) ? 100 : 0;
 
-	for (unsigned long i = 1; !err && i <= n; i++)
-		err = live_once(&genl, number + 2 * (i % (SLOTS / 2)), i);
+	for (unsigned long i = 0; !err && goes_on(effort, i); i++)
+		err = live_once(&genl, number + 2 * (i % (SLOTS / 2)), i + 1);
 	return err;
 }
 
@@ -206,14 +207,14 @@ static int entries(const char *path)
 
 TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 {
-	unsigned long n = rounds(5000);
+	struct effort e = effort(LEAST, 5000, 30);
 	struct infos infos;
 	pid_t pid[5];
 
 	for (int i = 0; i < 5; i++) {
 		pid[i] = fork();
 		if (!pid[i])
-			_exit(i < 2 ? adder(i, n) : i < 4 ? deleter(i) : lister());
+			_exit(i < 2 ? adder(i, &e) : i < 4 ? deleter(i) : lister());
 	}
 	EXPECT_EQ(0, reap(pid[0]));
 	EXPECT_EQ(0, reap(pid[1]));
@@ -222,7 +223,7 @@ TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 		EXPECT_EQ(0, reap(pid[i]));
 	TH_LOG("%lu added, %lu late, %lu busy; %lu accesses worked, %lu did not", stage->added,
 	       stage->late, stage->busy, stage->touched, stage->died);
-	EXPECT_EQ(2 * n, stage->added);
+	EXPECT_LE(2 * LEAST, stage->added);
 	EXPECT_EQ(stage->added, stage->deleted);
 	ASSERT_EQ(0, get_all(&self->genl, &infos));
 	EXPECT_EQ(STAYING + 1, infos.nr);
@@ -232,12 +233,12 @@ TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 }
 
 /* The same name for all, so that one is made while the last of that name goes. */
-static int same_name(unsigned long n)
+static int same_name(const struct effort *effort)
 {
 	struct genl genl;
 	int err = control_open(&genl) ? 100 : 0, fd;
 
-	for (unsigned long i = 0; !err && i < n; i++) {
+	for (unsigned long i = 0; !err && goes_on(effort, i); i++) {
 		int added = add_ram(&genl, "mmapdemo-same", 4096, 0, NULL);
 
 		if (added && added != -EEXIST)
@@ -262,14 +263,14 @@ static int same_name(unsigned long n)
 
 TEST_F_TIMEOUT(churn, same_name, 240)
 {
-	unsigned long n = rounds(1000);
+	struct effort e = effort(LEAST, 1000, 10);
 	pid_t pid[3];
 	int err;
 
 	for (int i = 0; i < 3; i++) {
 		pid[i] = fork();
 		if (!pid[i])
-			_exit(same_name(n));
+			_exit(same_name(&e));
 	}
 	for (int i = 0; i < 3; i++)
 		EXPECT_EQ(0, reap(pid[i]));
@@ -278,7 +279,7 @@ TEST_F_TIMEOUT(churn, same_name, 240)
 		stage->deleted++;
 	else
 		EXPECT_EQ(-ENODEV, err);
-	EXPECT_LT(0, stage->added);
+	EXPECT_LE(LEAST, stage->added);
 	EXPECT_EQ(stage->added, stage->deleted);
 	EXPECT_EQ(STAYING + 1, entries("/sys/class/mmapdemo"));
 	EXPECT_EQ(STAYING + 1, entries("/dev"));

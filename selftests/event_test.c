@@ -364,7 +364,7 @@ TEST_F_TIMEOUT(event, lost_when_too_slow, 200)
 /* A socket that is never read is nobody's problem but its own. */
 TEST_F_TIMEOUT(event, never_read, 200)
 {
-	unsigned long faults = rounds(50000), n = rounds(200);
+	unsigned long faults = rounds(10000), n = rounds(100);
 	double start, alone, with;
 	uint64_t last[2];
 	pid_t pid[4];

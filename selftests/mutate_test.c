@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A million messages that are right but for a few bytes, lengths, types or flags, from several
- * processes and sockets, on devices that are in use. No answer is wrong here, as long as the
- * kernel has nothing to complain of, and everything works in the end.
+ * A million messages, or as many as go in a minute, that are right but for a few bytes, lengths,
+ * types or flags, from several processes and sockets, on devices that are in use. No answer is
+ * wrong here, as long as the kernel has nothing to complain of, and everything works in the end.
  *
- * MMAPDEMO_SEED repeats the messages of a run, MMAPDEMO_MESSAGES is another number of them.
+ * What counts is a message that differs from the right one and that the kernel took. Right ones
+ * are sent too, so that there are devices to meet; they are not counted.
+ *
+ * MMAPDEMO_SEED repeats the messages of a run, MMAPDEMO_MESSAGES says how many it has to be:
+ *	selftests/vm/run -n -t 9999 -- env MMAPDEMO_MESSAGES=1000000 run-all -t 9999 mutate_test
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,17 +25,27 @@
 #define PROCESSES 4
 #define SOCKETS 3
 #define BATCH 24
+#define LEAST 5000	/* mutated messages of each process, however slow the machine is */
 
 /* Whose answers are read: at once, now and then, and never. */
 struct mutator {
 	struct genl genl[SOCKETS];
 	uint64_t random;
 	unsigned long errors, answers;
+	uint32_t first, heard;	/* of the batch: the first number, and which were answered */
+};
+
+/* What a process has done. */
+struct tally {
+	unsigned long mutated, right;	/* messages that the kernel took */
+	unsigned long read, heard;	/* messages to who reads, and of these the answered ones */
+	unsigned long errors, answers;
 };
 
 struct stage {
 	int stop;
-	unsigned long errors[PROCESSES], answers[PROCESSES], touched;
+	struct tally tally[PROCESSES];
+	unsigned long touched;
 };
 
 static struct stage *stage;
@@ -207,24 +221,46 @@ static void mutate(struct mutator *m, struct genl_request *request)
 	}
 }
 
-/* As many messages as a datagram holds; of the last one the length may be wrong. */
-static size_t fill_batch(struct mutator *m, struct genl *genl, char *batch, size_t room)
+/* A message, one of 16 a right one; of a last one the length may be wrong. Is it mutated? */
+static bool make_one(struct mutator *m, struct genl *genl, struct genl_request *request,
+		     size_t *len, bool last)
+{
+	struct genl_request right;
+
+	make(m, genl, request);
+	memcpy(&right, request, request->head.nlmsg_len);
+	for (int n = below(m, 16) ? 1 + below(m, 3) : 0; n > 0; n--)
+		mutate(m, request);
+	request->head.nlmsg_flags |= NLM_F_REQUEST;
+	*len = NLMSG_ALIGN(request->head.nlmsg_len);
+	if (last && below(m, 4) == 0)
+		request->head.nlmsg_len += below(m, 32) - 16;
+	return memcmp(request, &right, *len);
+}
+
+/* As many messages as a datagram holds, and how many the kernel will find in it. */
+static size_t fill_batch(struct mutator *m, struct genl *genl, char *batch, size_t room,
+			 struct tally *in)
 {
 	struct genl_request request;
 	size_t at = 0, len;
+	bool mutated;
 
+	*in = (struct tally){ 0 };
+	m->first = genl->seq + 1;
 	for (int i = 0; i < BATCH; i++) {
-		make(m, genl, &request);
-		for (int n = below(m, 4); n > 0; n--)
-			mutate(m, &request);
-		request.head.nlmsg_flags |= NLM_F_REQUEST;
-		len = NLMSG_ALIGN(request.head.nlmsg_len);
+		mutated = make_one(m, genl, &request, &len, i == BATCH - 1);
 		if (at + len > room)
 			break;
-		if (i == BATCH - 1 && below(m, 4) == 0)
-			request.head.nlmsg_len += below(m, 32) - 16;
 		memcpy(batch + at, &request, len);
 		at += len;
+		/* One that claims less than its header, or more than there is, is not looked at. */
+		if (request.head.nlmsg_len < NLMSG_HDRLEN || request.head.nlmsg_len > len)
+			continue;
+		if (mutated)
+			in->mutated++;
+		else
+			in->right++;
 	}
 	return at;
 }
@@ -234,6 +270,8 @@ static void on_answer(const struct nlmsghdr *message, void *arg)
 	struct mutator *m = arg;
 	int err = *(const int *)NLMSG_DATA(message);
 
+	if (message->nlmsg_seq - m->first < BATCH)
+		m->heard |= 1U << (message->nlmsg_seq - m->first);
 	if (message->nlmsg_type == NLMSG_ERROR && err)
 		m->errors++;
 	else
@@ -257,26 +295,42 @@ static int reopen(struct genl *genl)
 	return control_open(genl);
 }
 
-static int mutator(int process, unsigned long seed, unsigned long messages)
+/* A datagram to the socket: 0, also if there was no memory for it, or -errno. */
+static int send_batch(struct mutator *m, int which, struct tally *all)
 {
 	char batch[BATCH * 256];
-	struct mutator m = { .random = seed + process };
+	struct tally in;
+	ssize_t len = fill_batch(m, &m->genl[which], batch, sizeof(batch), &in);
+	ssize_t sent = send(m->genl[which].fd, batch, len, MSG_DONTWAIT);
+
+	if (sent != len)
+		return sent < 0 && errno == ENOBUFS ? 0 : -EIO;
+	all->mutated += in.mutated;
+	all->right += in.right;
+	m->heard = 0;
+	if (which == 0 || (which == 1 && below(m, 16) == 0))
+		drain(m, &m->genl[which]);
+	if (which == 0) {
+		all->read += in.mutated + in.right;
+		all->heard += __builtin_popcount(m->heard);
+	}
+	return 0;
+}
+
+static int mutator(unsigned long seed, const struct effort *effort, struct tally *all)
+{
+	struct mutator m = { .random = seed };
 	int err = 0;
 
 	for (int i = 0; i < SOCKETS; i++)
 		err |= control_open(&m.genl[i]);
-	for (unsigned long i = 0; !err && i < messages / BATCH; i++) {
-		int which = i % SOCKETS;
-		size_t len = fill_batch(&m, &m.genl[which], batch, sizeof(batch));
-
-		send(m.genl[which].fd, batch, len, MSG_DONTWAIT);
-		if (which == 0 || (which == 1 && below(&m, 16) == 0))
-			drain(&m, &m.genl[which]);
-		if (below(&m, 512) == 0)
-			err = reopen(&m.genl[which]);
+	for (int i = 0; !err && goes_on(effort, all->mutated); i = (i + 1) % SOCKETS) {
+		err = send_batch(&m, i, all);
+		if (!err && below(&m, 512) == 0)
+			err = reopen(&m.genl[i]);
 	}
-	stage->errors[process] = m.errors;
-	stage->answers[process] = m.answers;
+	all->errors = m.errors;
+	all->answers = m.answers;
 	return err ? 1 : 0;
 }
 
@@ -331,31 +385,54 @@ static bool all_works(struct genl *genl)
 	return good && !del(genl, "mmapdemo", false);
 }
 
-TEST_F_TIMEOUT(mutate, a_million_messages, 280)
+static void add_up(const struct tally *one, struct tally *sum)
+{
+	sum->mutated += one->mutated;
+	sum->right += one->right;
+	sum->read += one->read;
+	sum->heard += one->heard;
+	sum->errors += one->errors;
+	sum->answers += one->answers;
+}
+
+/* How many it is for each process, and for how long. */
+static struct effort effort_of_each(void)
 {
 	const char *wanted = getenv("MMAPDEMO_MESSAGES");
-	unsigned long n = wanted ? strtoul(wanted, NULL, 0) : rounds(1000000);
-	unsigned long errors = 0, answers = 0;
+	unsigned long all = wanted ? strtoul(wanted, NULL, 0) : 1000000;
+	unsigned long each = (all + PROCESSES - 1) / PROCESSES;
+
+	return effort(wanted ? each : LEAST, each, 60);
+}
+
+TEST_F_TIMEOUT(mutate, a_million_messages, 9999)
+{
+	struct effort e = effort_of_each();
+	struct tally all = { 0 };
 	pid_t pid[PROCESSES + 1];
 
 	for (int i = 0; i <= PROCESSES; i++) {
 		pid[i] = fork();
 		if (!pid[i])
-			_exit(i < PROCESSES ? mutator(i, self->seed, n / PROCESSES) :
+			_exit(i < PROCESSES ? mutator(self->seed + i, &e, &stage->tally[i]) :
 			      toucher(self->seed));
 	}
 	for (int i = 0; i <= PROCESSES; i++) {
 		if (i == PROCESSES)
 			__atomic_store_n(&stage->stop, 1, __ATOMIC_RELEASE);
 		EXPECT_EQ(0, reap(pid[i]));
-		errors += i < PROCESSES ? stage->errors[i] : 0;
-		answers += i < PROCESSES ? stage->answers[i] : 0;
+		if (i < PROCESSES)
+			add_up(&stage->tally[i], &all);
 	}
-	TH_LOG("%lu messages; of those who read: %lu errors, %lu other answers; %lu stores", n,
-	       errors, answers, stage->touched);
+	TH_LOG("%lu mutated messages and %lu right ones; of %lu to who reads %lu were answered: %lu errors, %lu other answers; %lu stores",
+	       all.mutated, all.right, all.read, all.heard, all.errors, all.answers,
+	       stage->touched);
+	EXPECT_LE(PROCESSES * e.least, all.mutated);
+	/* Whoever reads is told of each, but of one that is right and asked for no answer. */
+	EXPECT_LT(all.read / 10 * 9, all.heard);
 	/* They were not all nonsense, and not all right. */
-	EXPECT_LT(n / 100, errors);
-	EXPECT_LT(n / 100, answers);
+	EXPECT_LT(all.read / 100, all.errors);
+	EXPECT_LT(all.read / 100, all.answers);
 	EXPECT_LT(0, stage->touched);
 	delete_all(_metadata, &self->genl);
 	EXPECT_TRUE(all_works(&self->genl));

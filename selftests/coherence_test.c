@@ -217,7 +217,7 @@ static int disturb(const struct device *dev)
 		return 1;
 	/* The log is not to tell of each time. */
 	write_file("/proc/sys/vm/drop_caches", "4");
-	for (;; game->disturbances++) {
+	for (;;) {
 		begin = seconds();
 		if (msync(side.p, dev->size, MS_SYNC) || fsync(side.fd))
 			return 1;
@@ -230,6 +230,7 @@ static int disturb(const struct device *dev)
 		madvise(side.p, dev->size, MADV_DONTNEED);
 		write_file("/proc/sys/vm/drop_caches", "3");
 		write_file("/proc/sys/vm/compact_memory", "1");
+		game->disturbances++;
 		usleep((seconds() - begin) * 1e6);
 	}
 }
@@ -260,7 +261,7 @@ static bool ends_well(const pid_t pid[3])
 		if (!good)
 			break;
 	}
-	for (int i = 0; good && !game->disturbances && i < 600; i++)
+	for (int i = 0; good && !game->disturbances && i < 3000; i++)
 		usleep(100000);
 	for (int i = 0; i < 3; i++)
 		kill(pid[i], SIGKILL);

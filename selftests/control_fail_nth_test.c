@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mmapdemo.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -118,37 +120,10 @@ static int op_pages(struct genl *genl, int memfd)
 	return get_pages(genl, "mmapdemo", &runs);
 }
 
-static int op_zap(struct genl *genl, int memfd)
-{
-	(void)memfd;
-	return zap(genl, "mmapdemo", 0, 8);
-}
-
-static int op_wrprotect(struct genl *genl, int memfd)
-{
-	(void)memfd;
-	return wrprotect(genl, "mmapdemo", 0, 8);
-}
-
 static int op_harvest(struct genl *genl, int memfd)
 {
 	(void)memfd;
 	return harvest(genl, "mmapdemo", &runs);
-}
-
-/* A size that cuts nothing off that is looked at. */
-static int op_resize(struct genl *genl, int memfd)
-{
-	struct info info;
-
-	(void)memfd;
-	return get(genl, "mmapdemo", &info) ?: resize(genl, "mmapdemo", info.size);
-}
-
-static int op_punch(struct genl *genl, int memfd)
-{
-	(void)memfd;
-	return punch(genl, "mmapdemo", 0, 1);
 }
 
 static int op_events(struct genl *genl, int memfd)
@@ -172,11 +147,7 @@ static const struct call {
 	{ "device-get dump", op_get_all, false, false },
 	{ "mapping-get", op_mappings, false, false },
 	{ "page-get", op_pages, false, false },
-	{ "zap", op_zap, false, false },
-	{ "wrprotect", op_wrprotect, false, false },
 	{ "dirty-harvest", op_harvest, true, false },
-	{ "resize", op_resize, true, false },
-	{ "punch", op_punch, true, false },
 	{ "event-get", op_events, false, false },
 };
 
@@ -234,8 +205,344 @@ TEST_F_TIMEOUT(commands, each, 600)
 		EXPECT_GT(failed, 1);
 		EXPECT_FALSE(is_there(OURS));
 		EXPECT_EQ(1, live());
-		EXPECT_TRUE(holds(self->map + PAGE_SIZE, self->dev.pages - 1, TAG + 1));
+		EXPECT_TRUE(holds(self->map, self->dev.pages, TAG));
 	}
+}
+
+/*
+ * What changes pages, each time from the same state. Only the sending fails: all that the
+ * kernel does is done in it, and the answer tells whether it was done.
+ */
+
+#define EDGE	(100 * PAGE_SIZE + 100)
+
+/* Page i holds TAG + i in each of its words. */
+static uint64_t image[3 * HUGE_SIZE / 8], seen[3 * HUGE_SIZE / 8];
+
+static void make_image(void)
+{
+	for (size_t i = 0; i < sizeof(image) / 8; i++)
+		image[i] = TAG + i * 8 / PAGE_SIZE;
+}
+
+/* Is it @size bytes long, the image, but zero from @start to before @end? */
+static bool is_image(const struct device *dev, size_t size, size_t start, size_t end)
+{
+	char *got = (char *)seen, *want = (char *)image;
+	static const char zero[sizeof(seen)];
+
+	return pread(dev->fd, seen, sizeof(seen), 0) == (ssize_t)size &&
+	       !memcmp(got, want, start) && !memcmp(got + start, zero, end - start) &&
+	       !memcmp(got + end, want + end, size - end);
+}
+
+static bool has_size(struct genl *genl, size_t size)
+{
+	struct info info;
+
+	return !get(genl, "mmapdemo", &info) && info.size == size;
+}
+
+/* Does page-get tell that? */
+static bool __attribute__((format(printf, 2, 3)))
+has_pages(struct genl *genl, const char *format, ...)
+{
+	char want[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(want, sizeof(want), format, args);
+	va_end(args);
+	if (get_pages(genl, "mmapdemo", &runs))
+		return false;
+	if (strcmp(want, pages_text(&runs)))
+		fprintf(stderr, "# page-get: %s, not %s\n", pages_text(&runs), want);
+	return !strcmp(want, pages_text(&runs));
+}
+
+/* All pages new and clean, in folios of 2 MiB if it has such, each mapped. */
+static int refill(struct genl *genl, const struct device *dev, char *map)
+{
+	int err = resize(genl, "mmapdemo", dev->size) ?:
+		  punch(genl, "mmapdemo", 0, dev->size);
+
+	if (err)
+		return err;
+	memcpy(map, image, dev->size);
+	return RC(fsync(dev->fd));
+}
+
+static bool is_full(struct genl *genl, const struct device *dev)
+{
+	return has_size(genl, dev->size) && is_image(dev, dev->size, 0, 0) &&
+	       has_pages(genl, "0+%zu:%d", dev->pages, dev->backing == RAM_HUGE ? 5 : 1);
+}
+
+/* Punch: from and to the middle of a page, and of a folio. */
+
+static void ask_punch(struct genl_request *request, const struct device *dev)
+{
+	genl_u64(request, MMAPDEMO_A_OFFSET, EDGE);
+	genl_u64(request, MMAPDEMO_A_LENGTH, dev->size - 2 * EDGE);
+}
+
+/* What is left of a folio that was cut counts as dirty. */
+static bool is_punched(struct genl *genl, const struct device *dev, char *map)
+{
+	size_t left = EDGE / PAGE_SIZE + 1;
+	int state = dev->backing == RAM_HUGE ? 3 : 1;
+
+	(void)map;
+	return has_size(genl, dev->size) && is_image(dev, dev->size, EDGE, dev->size - EDGE) &&
+	       has_pages(genl, "0+%zu:%d %zu+%zu:0 %zu+%zu:%d", left, state, left,
+			 dev->pages - 2 * left, dev->pages - left, left, state);
+}
+
+static bool is_not_punched(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)map;
+	return is_full(genl, dev);
+}
+
+/* Shrink: to the middle of a page, and of the second of three folios. */
+
+static size_t half(const struct device *dev)
+{
+	return dev->size / 2 + 100;
+}
+
+static void ask_shrink(struct genl_request *request, const struct device *dev)
+{
+	genl_u64(request, MMAPDEMO_A_SIZE, half(dev));
+}
+
+/* Are those pages there that half of it has, in the state of the last one? */
+static bool has_half(struct genl *genl, const struct device *dev, int last, size_t holes)
+{
+	size_t huge = HUGE_SIZE / PAGE_SIZE, n = half(dev) / PAGE_SIZE;
+	char tail[64] = "";
+
+	if (holes)
+		snprintf(tail, sizeof(tail), " %zu+%zu:0", n + 1, holes);
+	if (dev->backing == RAM_HUGE)
+		return has_pages(genl, "0+%zu:5 %zu+%zu:3%s", huge, huge, n + 1 - huge, tail);
+	if (last == 1)
+		return has_pages(genl, "0+%zu:1%s", n + 1, tail);
+	return has_pages(genl, "0+%zu:1 %zu+1:%d%s", n, n, last, tail);
+}
+
+static bool is_shrunk(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)map;
+	return has_size(genl, half(dev)) && is_image(dev, half(dev), 0, 0) &&
+	       has_half(genl, dev, 1, 0);
+}
+
+/* Grow: what a store has left behind the end becomes zero. */
+
+static int fill_half(struct genl *genl, const struct device *dev, char *map)
+{
+	int err = refill(genl, dev, map) ?: resize(genl, "mmapdemo", half(dev));
+
+	if (!err)
+		memset(map + half(dev), 0x5a, PAGE_SIZE - half(dev) % PAGE_SIZE);
+	return err;
+}
+
+static void ask_grow(struct genl_request *request, const struct device *dev)
+{
+	genl_u64(request, MMAPDEMO_A_SIZE, dev->size);
+}
+
+static bool is_grown(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)map;
+	return has_size(genl, dev->size) && is_image(dev, dev->size, half(dev), dev->size) &&
+	       has_half(genl, dev, 3, dev->pages - half(dev) / PAGE_SIZE - 1);
+}
+
+static bool is_half(struct genl *genl, const struct device *dev, char *map)
+{
+	return has_size(genl, half(dev)) && is_image(dev, half(dev), 0, 0) &&
+	       has_half(genl, dev, 3, 0) && map[half(dev)] == 0x5a &&
+	       map[half(dev) | (PAGE_SIZE - 1)] == 0x5a;
+}
+
+/* Zap and write-protect: eight pages of those that are mapped, all of them writable. */
+
+#define RANGE	8
+
+static int touch(struct genl *genl, const struct device *dev, char *map)
+{
+	int err = RC(fsync(dev->fd));
+
+	(void)genl;
+	store(map, dev->pages, TAG);
+	mark();
+	return err;
+}
+
+static void ask_range(struct genl_request *request, const struct device *dev)
+{
+	(void)dev;
+	genl_u64(request, MMAPDEMO_A_PAGE, 0);
+	genl_u64(request, MMAPDEMO_A_PAGES, RANGE);
+}
+
+static bool has_moved(const char *want)
+{
+	const char *text = moved();
+
+	if (strcmp(want, text))
+		fprintf(stderr, "# moved: %s, not %s\n", text, want);
+	return !strcmp(want, text);
+}
+
+/* Each comes with what makes it seen. */
+static bool is_zapped(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)genl;
+	load(map, RANGE);
+	return has_moved(dev->backing == RAM_HUGE ? "around=1 huge=1" : "around=1") &&
+	       holds(map, dev->pages, TAG);
+}
+
+static bool is_protected(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)genl;
+	load(map, RANGE);
+	if (!has_moved(""))
+		return false;
+	store(map, RANGE, TAG);
+	return has_moved(dev->backing == RAM_HUGE ? "write=1 mkwrite=1 huge=1" : "mkwrite=8") &&
+	       holds(map, dev->pages, TAG);
+}
+
+static bool is_writable(struct genl *genl, const struct device *dev, char *map)
+{
+	(void)genl;
+	store(map, RANGE, TAG);
+	return has_moved("") && holds(map, dev->pages, TAG);
+}
+
+static const struct change {
+	const char *name;
+	int command;
+	void (*ask)(struct genl_request *request, const struct device *dev);
+	int (*prepare)(struct genl *genl, const struct device *dev, char *map);
+	bool (*done)(struct genl *genl, const struct device *dev, char *map);
+	bool (*undone)(struct genl *genl, const struct device *dev, char *map);
+	bool ram;	/* EOPNOTSUPP for others */
+	int splits;	/* how many folios of 2 MiB are cut */
+} changes[] = {
+	{ "punch", MMAPDEMO_CMD_PUNCH, ask_punch, refill, is_punched, is_not_punched, true, 2 },
+	{ "shrink", MMAPDEMO_CMD_RESIZE, ask_shrink, refill, is_shrunk, is_not_punched, true, 1 },
+	{ "grow", MMAPDEMO_CMD_RESIZE, ask_grow, fill_half, is_grown, is_half, true, 0 },
+	{ "zap", MMAPDEMO_CMD_ZAP, ask_range, touch, is_zapped, is_writable, false, 0 },
+	{ "wrprotect", MMAPDEMO_CMD_WRPROTECT, ask_range, touch, is_protected, is_writable, false,
+	  0 },
+};
+
+/* Attempts at one change, and what came of them. */
+struct tally {
+	const struct change *change;
+	struct device *dev;
+	char *map;
+	int nth;
+	unsigned int hits, refused, lost, unsplit;
+};
+
+static void on_answer(const struct nlmsghdr *message, void *arg)
+{
+	if (message->nlmsg_type == NLMSG_ERROR)
+		*(int *)arg = ((const struct nlmsgerr *)NLMSG_DATA(message))->error;
+}
+
+/* Folios of 2 MiB that the core could not split. */
+static long unsplit(void)
+{
+	return line_of("/proc/vmstat", "thp_split_page_failed");
+}
+
+/* Ask with the nth allocation failed: 0, also if only the answer was lost, or -errno. */
+static int ask_failing(struct tally *tally, unsigned int nth, bool *hit)
+{
+	const struct change *change = tally->change;
+	struct genl_request request;
+	struct genl genl;
+	int answer = 1, err = control_open(&genl);
+	long len, before = unsplit();
+
+	if (err)
+		return err;
+	genl_begin(&genl, &request, change->command, NLM_F_ACK);
+	genl_string(&request, MMAPDEMO_A_DEV, "mmapdemo");
+	change->ask(&request, tally->dev);
+	fail_nth_arm(tally->nth, nth);
+	err = genl_send(&genl, &request);
+	*hit = fail_nth_disarm(tally->nth);
+	tally->unsplit += unsplit() > before;
+	if (!err) {
+		len = genl_receive(&genl, 0, on_answer, &answer);
+		/* It could not be made: then it was another allocation than one of ours. */
+		if (len == -ENOBUFS)
+			tally->lost++;
+		err = len == -ENOBUFS ? 0 : len < 0 ? len : answer;
+	}
+	genl_close(&genl);
+	return err;
+}
+
+/* One change with its nth allocation failed: did it fail? */
+static bool change_once(struct __test_metadata *_metadata, struct tally *tally,
+			unsigned int nth)
+{
+	const struct change *change = tally->change;
+	struct device *dev = tally->dev;
+	struct genl genl;
+	bool hit;
+	int err;
+
+	ASSERT_EQ(0, control_open(&genl));
+	ASSERT_EQ(0, change->prepare(&genl, dev, tally->map));
+	err = ask_failing(tally, nth, &hit);
+	tally->hits += hit;
+	tally->refused += err != 0;
+	EXPECT_TRUE(!err || (hit && may_say(err))) {
+		TH_LOG("%s, allocation %u: %s", change->name, nth, strerror(-err));
+	}
+	EXPECT_TRUE((err ? change->undone : change->done)(&genl, dev, tally->map)) {
+		TH_LOG("%s, allocation %u: %s, and not so", change->name, nth, strerror(-err));
+	}
+	genl_close(&genl);
+	return hit;
+}
+
+/* A split takes eight nodes of the page cache, at least seven of them new: each has failed. */
+TEST_F_TIMEOUT(commands, changes, 600)
+{
+	unsigned int lost = 0;
+
+	make_image();
+	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
+		const struct change *change = &changes[i];
+		struct tally tally = {
+			.change = change, .dev = &self->dev, .map = self->map, .nth = self->nth,
+		};
+		unsigned int nth = 0;
+
+		if (change->ram && !is_ram(&self->dev))
+			continue;
+		while (change_once(_metadata, &tally, ++nth))
+			;
+		TH_LOG("%s: %u allocations, %u of them needed, %u for the answer, %u for a split",
+		       change->name, tally.hits, tally.refused, tally.lost, tally.unsplit);
+		EXPECT_LT(1, tally.refused);
+		EXPECT_LE(self->dev.backing == RAM_HUGE ? 7 * change->splits : 0, tally.unsplit);
+		lost += tally.lost;
+	}
+	EXPECT_LT(0, lost);
+	EXPECT_EQ(1, live());
 }
 
 FIXTURE(ram)

@@ -18,8 +18,36 @@
 #include <unistd.h>
 
 #include "common.h"
+#include "control.h"
 
 /* The module */
+
+/* Of a program. Its tests and its fixtures have processes of their own. */
+static struct {
+	pid_t pid;
+	bool idle;	/* device_down() has left the module loaded, without a device */
+} *program;
+
+static void __attribute__((constructor)) begin(void)
+{
+	program = mmap(NULL, sizeof(*program), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	program->pid = getpid();
+}
+
+static void unload_idle(void)
+{
+	if (program->idle)
+		module_unload();
+	program->idle = false;
+}
+
+/* What is left after the end of the program, run-all finds. */
+static void __attribute__((destructor)) end(void)
+{
+	if (program->pid == getpid())
+		unload_idle();
+}
 
 int module_load(const char *format, ...)
 {
@@ -30,6 +58,7 @@ int module_load(const char *format, ...)
 
 	if (!ko)
 		return -ENOKEY;
+	unload_idle();
 	va_start(args, format);
 	vsnprintf(params, sizeof(params), format, args);
 	va_end(args);
@@ -50,6 +79,13 @@ bool module_loaded(void)
 {
 	return !access("/sys/module/mmapdemo", F_OK) || !access(NODE, F_OK) ||
 	       !access("/sys/class/mmapdemo", F_OK);
+}
+
+long module_users(void)
+{
+	char text[32];
+
+	return read_file("/sys/module/mmapdemo/refcnt", text, sizeof(text)) > 0 ? atol(text) : -1;
 }
 
 /* File systems */
@@ -114,48 +150,79 @@ static int make_file(struct device *dev)
 	return dev->file < 0 ? -errno : 0;
 }
 
-static int load_file_device(struct device *dev)
+/* Loading and unloading takes most of a second, a device of a loaded module a tenth of that. */
+static int empty_module(struct genl *genl)
 {
-	int err = make_file(dev);
+	static struct infos infos;
+	int err = module_loaded() ? 0 : module_load("size=4K");
+
+	program->idle = false;
+	err = err ?: control_open(genl);
+	/* What a test that ran out of time left behind, and its killed processes hold on to. */
+	for (int i = 0; i < 20 && !err; i++) {
+		err = get_all(genl, &infos);
+		if (err || !infos.nr)
+			return err;
+		for (unsigned int j = 0; j < infos.nr && j < 64; j++)
+			if (del(genl, infos.info[j].dev, false))
+				usleep(100000);
+	}
+	return err ?: -EBUSY;
+}
+
+static int add_device(struct device *dev)
+{
+	struct genl genl;
+	int err = empty_module(&genl);
 
 	if (err)
 		return err;
-	if (!writes(dev->file, 0, dev->pages, TAG) || fsync(dev->file))
-		return -EIO;
-	return module_load("backing=file path=%s", dev->path);
+	if (is_ram(dev))
+		err = add_ram(&genl, "mmapdemo", dev->size,
+			      dev->backing == RAM_HUGE ? MMAPDEMO_HUGE_PAGES : 0, NULL);
+	else
+		err = add_file(&genl, "mmapdemo", dev->file, ANY_FLAGS, NULL);
+	genl_close(&genl);
+	return err;
 }
 
 int device_up(struct device *dev, enum backing backing)
 {
 	int err;
 
-	/* What a test that ran out of time left behind, and its killed processes hold on to. */
-	for (int i = 0; i < 20 && module_loaded() && module_unload(); i++)
-		usleep(100000);
 	memset(dev, 0, sizeof(*dev));
 	dev->backing = backing;
 	dev->size = backing == RAM_HUGE ? 3 * HUGE_SIZE : 1UL << 20;
 	dev->pages = dev->size / PAGE_SIZE;
 	dev->inner = dev->pages - (backing == RAM_HUGE ? HUGE_SIZE / PAGE_SIZE : 0);
 	dev->file = -1;
-	if (is_ram(dev))
-		err = module_load("size=%zu huge=%d", dev->size, backing == RAM_HUGE);
-	else
-		err = load_file_device(dev);
+	err = is_ram(dev) ? 0 : make_file(dev);
+	if (err)
+		return err;
+	if (!is_ram(dev) && (!writes(dev->file, 0, dev->pages, TAG) || fsync(dev->file)))
+		return -EIO;
+	err = add_device(dev);
 	if (err)
 		return err;
 	dev->fd = open(NODE, O_RDWR);
-	if (dev->fd < 0) {
-		err = -errno;
-		module_unload();
-	}
-	return err;
+	return dev->fd < 0 ? -errno : 0;
 }
 
 int device_down(struct device *dev)
 {
-	int err = module_unload();
+	struct genl genl;
+	int err = -ENODEV;
 
+	/* Asking for the family of a module that is not there would load it. */
+	if (module_loaded())
+		err = control_open(&genl);
+	if (!err) {
+		err = del(&genl, "mmapdemo", false);
+		genl_close(&genl);
+	}
+	if (!err && module_users())
+		err = -EBUSY;
+	program->idle = !err;
 	if (dev->path[0] && dev->backing != MEMFD)
 		unlink(dev->path);
 	return err;

@@ -50,8 +50,14 @@ struct device {
 int module_load(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int module_unload(void);
 bool module_loaded(void);
+/* How many open files, mappings and such keep it; -1 if there is none. */
+long module_users(void);
 
-/* 0, -errno, or 1 and @why. It comes up in the test and goes down after the test's end. */
+/*
+ * 0, -errno, or 1 and @why. It comes up in the test and goes down after the test's end, by a
+ * deletion that nobody may be in the way of; then nobody may keep the module. That is loaded
+ * for the first device, and unloaded when the program ends or loads it anew by itself.
+ */
 int device_up(struct device *dev, enum backing backing);
 int device_down(struct device *dev);
 bool is_ram(const struct device *dev);

@@ -67,7 +67,6 @@ FIXTURE_TEARDOWN_PARENT(commands)
 	if (!self->dev.size)
 		return;
 	EXPECT_EQ(0, device_down(&self->dev));
-	EXPECT_FALSE(module_loaded());
 }
 
 /* What is done, from and to the same state: 0 or -errno. */

@@ -38,7 +38,6 @@
 	FIXTURE_TEARDOWN_PARENT(name)						\
 	{									\
 		EXPECT_EQ(0, device_down(&self->dev));				\
-		EXPECT_FALSE(module_loaded());					\
 	}
 
 CONTROL_FIXTURE(control);

@@ -21,13 +21,6 @@
 #include "fail_nth.h"
 #include "fixture.h"
 
-static long refs(void)
-{
-	char text[32];
-
-	return read_file("/sys/module/mmapdemo/refcnt", text, sizeof(text)) > 0 ? atol(text) : -1;
-}
-
 /* Nobody else may have a part of it. */
 static bool named_in(const char *path)
 {
@@ -150,7 +143,6 @@ FIXTURE_TEARDOWN_PARENT(device)
 	if (!self->dev.size)
 		return;
 	EXPECT_EQ(0, device_down(&self->dev));
-	EXPECT_FALSE(module_loaded());
 }
 
 /* One thing to do, each time from the same state and, if it works, back to it: 0 or -errno. */
@@ -313,7 +305,7 @@ TEST_F(device, calls)
 	load(self->map, self->dev.pages);
 	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		unsigned int nth = 0, failed = 0;
-		long before = refs();
+		long before = module_users();
 		bool hit;
 		int err;
 
@@ -329,7 +321,7 @@ TEST_F(device, calls)
 		TH_LOG("%s: %u allocations, %u of them needed", calls[i].name, nth - 1, failed);
 		EXPECT_EQ(0, err);
 		EXPECT_GT(nth, 1);
-		EXPECT_EQ(before, refs());
+		EXPECT_EQ(before, module_users());
 		ASSERT_EQ(0, figures(&now));
 		/* What mprotect() has split in three is not joined again. */
 		live = calls[i].op == op_protect_middle ? 3 : live;
@@ -513,7 +505,7 @@ TEST_F_TIMEOUT(device, accesses, 300)
 	tally.tables = page_tables();
 	for (int i = 0; i < 3; i++) {
 		bool huge = dev->backing == RAM_HUGE && kinds[i] != COW;
-		long before = refs();
+		long before = module_users();
 
 		tally.kind = kinds[i];
 		tally.hits = 0;
@@ -528,7 +520,7 @@ TEST_F_TIMEOUT(device, accesses, 300)
 			EXPECT_EQ(huge, tally.small);
 			EXPECT_EQ(!huge, tally.oom);
 		}
-		EXPECT_EQ(before, refs());
+		EXPECT_EQ(before, module_users());
 	}
 	EXPECT_EQ(0, cool(&tally.genl, dev));
 }

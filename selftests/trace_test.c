@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fixture.h"
@@ -66,6 +68,13 @@ static int stop_tracing(struct event events[MAX_EVENTS])
 	return n;
 }
 
+static unsigned int minor_of_node(void)
+{
+	struct stat st;
+
+	return stat(NODE, &st) ? ~0U : minor(st.st_rdev);
+}
+
 /* One event in words, without what the kernel chooses: time and the bits of the result. */
 static const char *words(const struct event *e, const char *p)
 {
@@ -73,7 +82,7 @@ static const char *words(const struct event *e, const char *p)
 
 	snprintf(text, sizeof(text), "%s %s page %lu at %ld", e->name, e->access, e->pgoff,
 		 (long)(e->address - (unsigned long)p));
-	return e->device ? "another device" : text;
+	return e->device != minor_of_node() ? "another device" : text;
 }
 
 #define VM_FAULT_SIGBUS	0x2

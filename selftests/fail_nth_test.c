@@ -286,7 +286,7 @@ static bool may_say(op_t op, int err)
 	       (op == op_splice && err == -ENFILE) || (op == op_fork && err == -EAGAIN);
 }
 
-TEST_F(device, calls)
+TEST_F_TIMEOUT(device, calls, 600)
 {
 	static const struct {
 		const char *name;

@@ -13,6 +13,10 @@
 
 #include "common.h"
 
+/* Seconds. A debug kernel beside another guest takes ten times as long for a test, or more. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 120
+
 #define DEVICE_FIXTURE(name)							\
 	FIXTURE(name)								\
 	{									\

@@ -17,7 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "control.h"
 #include "fail_nth.h"
 #include "fixture.h"
 
@@ -330,199 +329,47 @@ TEST_F_TIMEOUT(device, calls, 600)
 	}
 }
 
-/* An access to a page that is nowhere yet */
-
-/* Alone in its 512 GiB: its page tables are its own, down from the second level. */
-#define ALONE ((void *)(1UL << 44))
-
-/* Attempts at one kind of access, and what came of them. */
-struct tally {
-	struct device *dev;
-	struct genl genl;
-	int nth;
-	enum counter kind;
-	unsigned int hits;
-	unsigned int oom;	/* the handler had no page to give */
-	unsigned int small;	/* it had none of 2 MiB */
-	long tables;		/* memory of page tables before each, in KiB */
-	uint64_t holds;		/* what is in the page */
-};
-
-/* In KiB. */
-static long page_tables(void)
-{
-	return line_of("/proc/self/status", "VmPTE:");
-}
-
-/* Have no page of the device in memory: 0 or -errno. */
-static int cool(struct genl *genl, const struct device *dev)
-{
-	if (is_ram(dev))
-		return punch(genl, "mmapdemo", 0, dev->size);
-	if (dev->backing == TMPFS)
-		return RC(fallocate(dev->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				    dev->size));
-	return RC(fsync(dev->file)) ?: -posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
-}
-
-static bool is_cold(const struct device *dev, void *map)
-{
-	static unsigned char there[3 * HUGE_SIZE / PAGE_SIZE];
-
-	return !mincore(map, dev->size, there) && !memchr(there, 1, dev->pages);
-}
-
-/* A mapping of which there is nothing: no page, no page table, and no anon_vma. */
-static char *map_cold(struct genl *genl, const struct device *dev, enum counter kind)
-{
-	int flags = (kind == COW ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED_NOREPLACE;
-	char *p;
-
-	/* A page that the journal of the file system holds goes a little later. */
-	for (int i = 0; i < 100; i++) {
-		if (cool(genl, dev))
-			break;
-		p = mmap(ALONE, dev->size, PROT_READ | PROT_WRITE, flags, dev->fd, 0);
-		if (p == MAP_FAILED || is_cold(dev, p))
-			return p;
-		munmap(p, dev->size);
-		usleep(20000);
-	}
-	return MAP_FAILED;
-}
-
-/* What page-get tells when only @page is there, or the 2 MiB around it. */
-static const char *only(const struct device *dev, size_t page, unsigned int state)
-{
-	bool huge = state & MMAPDEMO_PAGE_HUGE;
-	size_t n = huge ? HUGE_SIZE / PAGE_SIZE : 1;
-	static char text[2][80];
-
-	page -= page % n;
-	snprintf(text[huge], sizeof(text[huge]), "0+%zu:0 %zu+%zu:%u %zu+%zu:0", page, page, n,
-		 state, page + n, dev->pages - page - n);
-	return text[huge];
-}
-
-/* Of RAM: which page there is now, and all counters. */
-static void check_ram(struct __test_metadata *_metadata, struct tally *tally, unsigned int oom)
-{
-	const char *name = strchr(counter_files[tally->kind], '/') + 1;
-	struct device *dev = tally->dev;
-	bool store = tally->kind == WRITE;
-	unsigned int state = MMAPDEMO_PAGE_RESIDENT | (store ? MMAPDEMO_PAGE_DIRTY : 0);
-	bool huge = dev->backing == RAM_HUGE && tally->kind != COW;
-	size_t page = dev->pages / 2;
-	static struct runs runs;
-
-	ASSERT_EQ(0, get_pages(&tally->genl, "mmapdemo", &runs));
-	/* Where there were no 2 MiB to be had it is a small one. */
-	if (huge && !strcmp(only(dev, page, state), pages_text(&runs))) {
-		tally->small++;
-		huge = false;
-	}
-	EXPECT_STREQ(only(dev, page, state | (huge ? MMAPDEMO_PAGE_HUGE : 0)),
-		     pages_text(&runs));
-	EXPECT_STREQ(said("%s=%u mkwrite=%d huge=%d oom=%u", name, 1 + oom, store, huge, oom),
-		     moved());
-}
-
-/* What the access has done to the page, as the mapping and as read() have it. */
-static void check_page(struct __test_metadata *_metadata, const struct device *dev,
-		       const char *p, uint64_t here, uint64_t there)
-{
-	uint64_t page[2][PAGE_SIZE / 8] = { { here }, { there } }, now[PAGE_SIZE / 8];
-	size_t offset = dev->pages / 2 * PAGE_SIZE;
-
-	EXPECT_EQ(0, memcmp(page[0], p + offset, PAGE_SIZE));
-	ASSERT_EQ(PAGE_SIZE, pread(dev->fd, now, PAGE_SIZE, offset));
-	EXPECT_EQ(0, memcmp(page[1], now, PAGE_SIZE));
-}
-
 /*
- * One access with its nth allocation failed, to a page that is nowhere: did it fail? There is
- * no way to tell of it: the access faults again until it is served. Every attempt that failed
- * in the handler is counted, as a fault and under "oom".
+ * An access has no way to fail for want of memory: it faults again until it is served. Every
+ * attempt that failed in the handler is counted, as a fault and under "oom".
  */
-static bool once(struct __test_metadata *_metadata, struct tally *tally, unsigned int nth)
-{
-	enum counter kind = tally->kind;
-	struct device *dev = tally->dev;
-	char *p = map_cold(&tally->genl, dev, kind);
-	volatile uint64_t *word = (void *)(p + dev->pages / 2 * PAGE_SIZE);
-	struct figures now;
-	uint64_t seen;
-	bool hit;
-
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(tally->tables ?: page_tables(), page_tables());
-	/* What is in no page is in the file, if that is on a disk. */
-	if (dev->backing != EXT4)
-		tally->holds = 0;
-	write_file(SYSFS "reset", "1");
-	mark();
-	fail_nth_arm(tally->nth, nth);
-	if (kind == READ)
-		seen = *word;
-	else
-		*word = seen = nth;
-	hit = fail_nth_disarm(tally->nth);
-	ASSERT_EQ(0, figures(&now));
-	EXPECT_EQ(1, now.count[kind] + now.count[AROUND] - now.count[OOM]);
-	EXPECT_EQ(0, now.count[SIGBUSES]);
-	EXPECT_LE(now.count[OOM], hit);
-	EXPECT_TRUE(adds_up(&now));
-	tally->oom += now.count[OOM];
-	if (is_ram(dev))
-		check_ram(_metadata, tally, now.count[OOM]);
-	if (kind == WRITE)
-		tally->holds = nth;
-	check_page(_metadata, dev, p, kind == READ ? tally->holds : nth, tally->holds);
-	EXPECT_EQ(kind == READ ? tally->holds : nth, seen);
-	ASSERT_EQ(0, munmap(p, dev->size));
-	EXPECT_EQ(0, live());
-	return hit;
-}
-
-/* Three page tables, the page and a node of the page cache; for a copy three more. */
-static unsigned int least(enum counter kind)
-{
-	return kind == COW ? 8 : 5;
-}
-
 TEST_F_TIMEOUT(device, accesses, 300)
 {
 	static const enum counter kinds[] = { READ, WRITE, COW };
-	struct tally tally = { .dev = &self->dev, .nth = self->nth, .kind = READ };
 	struct device *dev = &self->dev;
+	size_t step = 16 * PAGE_SIZE;
+	struct figures now;
 
-	ASSERT_EQ(0, control_open(&tally.genl));
-	ASSERT_EQ(0, munmap(self->map, dev->size));
-	if (dev->backing == EXT4)
-		tally.holds = TAG + dev->pages / 2;
-	/* Once without: what else needs memory, a longer stack say, has it then. */
-	ASSERT_FALSE(once(_metadata, &tally, 1 << 20));
-	tally.tables = page_tables();
-	for (int i = 0; i < 3; i++) {
-		bool huge = dev->backing == RAM_HUGE && kinds[i] != COW;
-		long before = module_users();
+	for (int kind = 0; kind < 3; kind++) {
+		unsigned int nth = 0;
+		char *p = self->map;
+		bool hit;
 
-		tally.kind = kinds[i];
-		tally.hits = 0;
-		tally.oom = 0;
-		tally.small = 0;
-		while (once(_metadata, &tally, tally.hits + 1))
-			tally.hits++;
-		TH_LOG("%s: %u allocations, %u without a page, %u without 2 MiB",
-		       counter_files[kinds[i]], tally.hits, tally.oom, tally.small);
-		EXPECT_LE(least(kinds[i]), tally.hits);
-		if (is_ram(dev)) {
-			EXPECT_EQ(huge, tally.small);
-			EXPECT_EQ(!huge, tally.oom);
-		}
-		EXPECT_EQ(before, module_users());
+		if (kinds[kind] == COW)
+			p = map(dev->fd, dev->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+		ASSERT_NE(MAP_FAILED, p);
+		do {
+			volatile uint64_t *word = (void *)(p + nth * step % dev->size);
+
+			ASSERT_EQ(0, madvise(p, dev->size, MADV_DONTNEED));
+			posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
+			write_file(SYSFS "reset", "1");
+			fail_nth_arm(self->nth, ++nth);
+			if (kinds[kind] == READ)
+				(void)*word;
+			else
+				*word = nth;
+			hit = fail_nth_disarm(self->nth);
+			if (kinds[kind] != READ)
+				EXPECT_EQ(nth, *word);
+			ASSERT_EQ(0, figures(&now));
+			EXPECT_EQ(1, now.count[kinds[kind]] + now.count[AROUND] - now.count[OOM]);
+			EXPECT_EQ(0, now.count[SIGBUSES]);
+			EXPECT_TRUE(adds_up(&now));
+		} while (hit);
+		TH_LOG("%s: %u allocations", counter_files[kinds[kind]], nth - 1);
+		EXPECT_GT(nth, 1);
 	}
-	EXPECT_EQ(0, cool(&tally.genl, dev));
 }
 
 TEST_HARNESS_MAIN

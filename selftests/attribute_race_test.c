@@ -230,7 +230,9 @@ static enum outcome read_pieces(struct user *user, struct slot *slot, const stru
 	bool ended = false;
 	size_t at = 0;
 
-	lseek(slot->fd, 0, SEEK_SET);
+	/* Of a file that is gone the position stays, and what was fetched for another read. */
+	if (lseek(slot->fd, 0, SEEK_SET) < 0)
+		return errno == ENODEV ? GONE : wrong(user, "%s: lseek: %d", file->path, -errno);
 	while (at <= PAGE_SIZE) {
 		size_t size = odd_size(seed);
 		long got = RC(read(slot->fd, text + at, size));
@@ -301,7 +303,8 @@ static enum outcome use(struct user *user, struct slot *slot, const struct file 
 		outcome = read_pieces(user, slot, file, seed);
 	else
 		outcome = read_part(user, slot, file, seed);
-	if (slot->gone && outcome != GONE && outcome != NOTHING && outcome != WRONG)
+	/* A part can still be of what was fetched before. */
+	if (slot->gone && (outcome == WHOLE || outcome == REFUSED))
 		return wrong(user, "%s: back again after ENODEV", file->path);
 	slot->gone |= outcome == GONE;
 	return outcome;
@@ -480,19 +483,25 @@ static unsigned long total(int file, enum outcome outcome)
 	return sum;
 }
 
-/* Every file had everything happen to it that can. */
+/* The first file that did not have everything happen to it that can, or NULL. */
+static const struct file *missed(void)
+{
+	for (int i = 0; i < FILES; i++)
+		if (!total(i, WHOLE) || !total(i, GONE) || !total(i, ABSENT) ||
+		    !total(i, files[i].kind == RESET ? REFUSED : NOTHING))
+			return &files[i];
+	return NULL;
+}
+
 static void expect_outcomes(struct __test_metadata *_metadata)
 {
 	unsigned long sum[OUTCOMES] = { 0 }, moved = 0;
 
-	for (int i = 0; i < FILES; i++) {
+	for (int i = 0; i < FILES; i++)
 		for (int j = 0; j < OUTCOMES; j++)
 			sum[j] += total(i, j);
-		EXPECT_TRUE(total(i, WHOLE) && total(i, GONE) && total(i, ABSENT) &&
-			    (files[i].kind == RESET ? total(i, REFUSED) : total(i, NOTHING))) {
-			TH_LOG("%s: whole %lu, ENODEV %lu, ENOENT %lu", files[i].path,
-			       total(i, WHOLE), total(i, GONE), total(i, ABSENT));
-		}
+	EXPECT_EQ(NULL, missed()) {
+		TH_LOG("%s", missed()->path);
 	}
 	for (int i = 0; i < USERS; i++)
 		moved += stage->user[i].moved;
@@ -539,7 +548,8 @@ TEST_F_TIMEOUT(race, removed_while_used, 200)
 		}
 		self->pid[i] = pid;
 	}
-	for (int i = 0; goes_on(&e, i) && !stopped(); i++)
+	/* On a slow machine some outcome is late. */
+	for (int i = 0; (goes_on(&e, i) || (missed() && i < 200)) && !stopped(); i++)
 		come_and_go(_metadata, &self->genl, variant->way, variant->file, i);
 	__atomic_store_n(&stage->stop, true, __ATOMIC_RELEASE);
 	for (int i = 0; i < USERS; i++) {

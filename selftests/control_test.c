@@ -734,12 +734,17 @@ TEST_F(ram, grow)
 /* Are all bytes from one offset to another what is expected, by read() and by the mapping? */
 static bool all_are(int fd, const char *p, size_t from, size_t to, char want)
 {
-	char byte;
+	char expected[PAGE_SIZE], got[PAGE_SIZE];
+	size_t n;
 
-	for (size_t i = from; i < to; i += i % 64 ? 1 : 37)
-		if (p[i] != want || pread(fd, &byte, 1, i) != 1 || byte != want)
+	memset(expected, want, sizeof(expected));
+	for (size_t i = from; i < to; i += n) {
+		n = to - i < PAGE_SIZE ? to - i : PAGE_SIZE;
+		if (memcmp(p + i, expected, n) || pread(fd, got, n, i) != (ssize_t)n ||
+		    memcmp(got, expected, n))
 			return false;
-	return p[to - 1] == want;
+	}
+	return true;
 }
 
 TEST_F(ram, shrink)

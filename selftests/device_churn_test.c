@@ -207,7 +207,7 @@ static int entries(const char *path)
 
 TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 {
-	struct effort e = effort(LEAST, 5000, 30);
+	struct effort e = effort(LEAST, 5000, 15);
 	struct infos infos;
 	pid_t pid[5];
 
@@ -263,7 +263,7 @@ static int same_name(const struct effort *effort)
 
 TEST_F_TIMEOUT(churn, same_name, 240)
 {
-	struct effort e = effort(LEAST, 1000, 10);
+	struct effort e = effort(LEAST, 1000, 5);
 	pid_t pid[3];
 	int err;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A million messages, or as many as go in a minute, that are right but for a few bytes, lengths,
- * types or flags, from several processes and sockets, on devices that are in use. No answer is
- * wrong here, as long as the kernel has nothing to complain of, and everything works in the end.
+ * A million messages, or as many as go in half a minute, that are right but for a few bytes,
+ * lengths, types or flags, from several processes and sockets, on devices that are in use. No
+ * answer is wrong here, as long as the kernel has nothing to complain of, and everything works in
+ * the end.
  *
  * What counts is a message that differs from the right one and that the kernel took. Right ones
  * are sent too, so that there are devices to meet; they are not counted.
@@ -402,7 +403,7 @@ static struct effort effort_of_each(void)
 	unsigned long all = wanted ? strtoul(wanted, NULL, 0) : 1000000;
 	unsigned long each = (all + PROCESSES - 1) / PROCESSES;
 
-	return effort(wanted ? each : LEAST, each, 60);
+	return effort(wanted ? each : LEAST, each, 30);
 }
 
 TEST_F_TIMEOUT(mutate, a_million_messages, 9999)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Loaded and unloaded again and again while others open, map and read whatever is there: as often
- * as goes in half a minute, but no less than LEAST, or exactly as often as MMAPDEMO_CYCLES says:
+ * as goes in 20 seconds, but no less than LEAST, or exactly as often as MMAPDEMO_CYCLES says:
  *	selftests/vm/run -n -t 9999 -- env MMAPDEMO_CYCLES=1000 run-all -t 9999 reload_test
  */
 #include <fcntl.h>
@@ -229,7 +229,7 @@ TEST_F_TIMEOUT(module, reloaded, 7200)
 	EXPECT_EQ(WARM, cycles(s, &some, &refused));
 	before = kernel_memory();
 	start = seconds();
-	all = effort(n, wanted ? n : LONG_MAX, 30);
+	all = effort(n, wanted ? n : LONG_MAX, 20);
 	done = cycles(s, &all, &refused);
 	TH_LOG("%ld cycles in %.0f s, %lu times in use", done, seconds() - start, refused);
 	EXPECT_LE(n, done);

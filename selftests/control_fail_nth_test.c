@@ -39,7 +39,6 @@ FIXTURE_VARIANT(commands)
 
 RAM_VARIANTS(commands);
 VARIANT(commands, ext4, EXT4);
-VARIANT(commands, tmpfs, TMPFS);
 
 FIXTURE_SETUP(commands)
 {

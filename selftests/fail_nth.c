@@ -94,20 +94,26 @@ void fail_nth_arm(int fd, unsigned int nth)
 		abort();
 }
 
-/* Did it fail? Disarming copies from us, which may be what fails. */
+/*
+ * Did it fail? Disarming copies to us and from us, which may be what fails: then it is not
+ * what was armed for.
+ */
 bool fail_nth_disarm(int fd)
 {
 	char text[16] = "";
 	unsigned long left;
+	bool here = false;
 
-	while (pread(fd, text, sizeof(text) - 1, 0) < 0)
+	while (pread(fd, text, sizeof(text) - 1, 0) < 0) {
 		if (errno != EFAULT)
 			abort();
+		here = true;
+	}
 	left = strtoul(text, NULL, 10);
 	while (pwrite(fd, "0", 1, 0) < 0)
 		if (errno != EFAULT)
 			abort();
-	return !left;
+	return !left && !here;
 }
 
 int fail_nth_open(void)

@@ -13,7 +13,7 @@ int fail_nth_open(void);
 
 /* From here on the nth allocation of this thread fails. */
 void fail_nth_arm(int fd, unsigned int nth);
-/* Did it fail? */
+/* Did it fail, since it was armed? */
 bool fail_nth_disarm(int fd);
 
 /* Only what is called from that function of the kernel; and all again. */

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "fail_nth.h"
 #include "fixture.h"
 
@@ -75,11 +76,11 @@ static int load_module(const struct device *dev)
 /*
  * A load takes a second there and has hundreds of allocations, most of them before our init: for
  * them the core answers, and one in MMAPDEMO_STEP (16) of all is failed; of those from our init on
- * each is.
+ * each is, or of a device over a file one in a quarter of that.
  */
 #define STEP 16
 
-static unsigned int full_step(void)
+static unsigned int wide_step(void)
 {
 	const char *step = getenv("MMAPDEMO_STEP");
 
@@ -125,10 +126,12 @@ static unsigned int load_until_it_works(struct __test_metadata *_metadata,
 TEST_F_TIMEOUT(load, insmod, 900)
 {
 	if (is_ram(&self->dev)) {
-		EXPECT_LT(5, load_until_it_works(_metadata, &self->dev, self->nth, full_step()));
+		EXPECT_LT(5, load_until_it_works(_metadata, &self->dev, self->nth, wide_step()));
 	}
+	/* What a file needs besides is failed by control_fail_nth_test, one after the other. */
 	fail_nth_only_in("do_init_module");
-	EXPECT_LT(20, load_until_it_works(_metadata, &self->dev, self->nth, 1));
+	EXPECT_LT(10, load_until_it_works(_metadata, &self->dev, self->nth,
+					  is_ram(&self->dev) ? 1 : wide_step() / 4 ?: 1));
 	fail_nth_everywhere();
 }
 
@@ -347,7 +350,8 @@ TEST_F_TIMEOUT(device, calls, 600)
 		} while (hit && nth < 10000);
 		TH_LOG("%s: %u allocations, %u of them needed", calls[i].name, nth - 1, failed);
 		EXPECT_EQ(0, err);
-		EXPECT_GT(nth, 1);
+		/* Only a disk is written back to. */
+		EXPECT_EQ(calls[i].op == op_msync && variant->backing != EXT4, nth == 1);
 		EXPECT_EQ(before, module_users());
 		ASSERT_EQ(0, figures(&now));
 		/* What mprotect() has split in three is not joined again. */
@@ -357,47 +361,204 @@ TEST_F_TIMEOUT(device, calls, 600)
 	}
 }
 
+/* An access to a page that is nowhere yet */
+
+/* Alone in its 512 GiB: its page tables are its own, down from the second level. */
+#define ALONE ((void *)(1UL << 44))
+
+/* Attempts at one kind of access, and what came of them. */
+struct tally {
+	struct device *dev;
+	struct genl genl;
+	int nth;
+	enum counter kind;
+	unsigned int hits;
+	unsigned int oom;	/* the handler had no page to give */
+	unsigned int small;	/* it had none of 2 MiB */
+	long tables;		/* memory of page tables before each, in KiB */
+	uint64_t holds;		/* what is in the page */
+};
+
+/* In KiB. */
+static long page_tables(void)
+{
+	return line_of("/proc/self/status", "VmPTE:");
+}
+
+/* Have no page of the device in memory: 0 or -errno. */
+static int cool(struct genl *genl, const struct device *dev)
+{
+	if (is_ram(dev))
+		return punch(genl, "mmapdemo", 0, dev->size);
+	if (dev->backing == TMPFS)
+		return RC(fallocate(dev->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				    dev->size));
+	return RC(fsync(dev->file)) ?: -posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+static bool is_cold(const struct device *dev, void *map)
+{
+	static unsigned char there[3 * HUGE_SIZE / PAGE_SIZE];
+
+	return !mincore(map, dev->size, there) && !memchr(there, 1, dev->pages);
+}
+
+/* A mapping of which there is nothing: no page, no page table, and no anon_vma. */
+static char *map_cold(struct genl *genl, const struct device *dev, enum counter kind)
+{
+	int flags = (kind == COW ? MAP_PRIVATE : MAP_SHARED) | MAP_FIXED_NOREPLACE;
+	char *p;
+
+	/* A page that the journal of the file system holds goes a little later. */
+	for (int i = 0; i < 100; i++) {
+		if (cool(genl, dev))
+			break;
+		p = mmap(ALONE, dev->size, PROT_READ | PROT_WRITE, flags, dev->fd, 0);
+		if (p == MAP_FAILED || is_cold(dev, p))
+			return p;
+		munmap(p, dev->size);
+		usleep(20000);
+	}
+	return MAP_FAILED;
+}
+
+/* What page-get tells when only @page is there, or the 2 MiB around it. */
+static const char *only(const struct device *dev, size_t page, unsigned int state)
+{
+	bool huge = state & MMAPDEMO_PAGE_HUGE;
+	size_t n = huge ? HUGE_SIZE / PAGE_SIZE : 1;
+	static char text[2][80];
+
+	page -= page % n;
+	snprintf(text[huge], sizeof(text[huge]), "0+%zu:0 %zu+%zu:%u %zu+%zu:0", page, page, n,
+		 state, page + n, dev->pages - page - n);
+	return text[huge];
+}
+
+/* Of RAM: which page there is now, and all counters. */
+static void check_ram(struct __test_metadata *_metadata, struct tally *tally, unsigned int oom)
+{
+	const char *name = strchr(counter_files[tally->kind], '/') + 1;
+	struct device *dev = tally->dev;
+	bool store = tally->kind == WRITE;
+	unsigned int state = MMAPDEMO_PAGE_RESIDENT | (store ? MMAPDEMO_PAGE_DIRTY : 0);
+	bool huge = dev->backing == RAM_HUGE && tally->kind != COW;
+	size_t page = dev->pages / 2;
+	static struct runs runs;
+
+	ASSERT_EQ(0, get_pages(&tally->genl, "mmapdemo", &runs));
+	/* Where there were no 2 MiB to be had it is a small one. */
+	if (huge && !strcmp(only(dev, page, state), pages_text(&runs))) {
+		tally->small++;
+		huge = false;
+	}
+	EXPECT_STREQ(only(dev, page, state | (huge ? MMAPDEMO_PAGE_HUGE : 0)),
+		     pages_text(&runs));
+	EXPECT_STREQ(said("%s=%u mkwrite=%d huge=%d oom=%u", name, 1 + oom, store, huge, oom),
+		     moved());
+}
+
+/* What the access has done to the page, as the mapping and as read() have it. */
+static void check_page(struct __test_metadata *_metadata, const struct device *dev,
+		       const char *p, uint64_t here, uint64_t there)
+{
+	uint64_t page[2][PAGE_SIZE / 8] = { { here }, { there } }, now[PAGE_SIZE / 8];
+	size_t offset = dev->pages / 2 * PAGE_SIZE;
+
+	EXPECT_EQ(0, memcmp(page[0], p + offset, PAGE_SIZE));
+	ASSERT_EQ(PAGE_SIZE, pread(dev->fd, now, PAGE_SIZE, offset));
+	EXPECT_EQ(0, memcmp(page[1], now, PAGE_SIZE));
+}
+
 /*
- * An access has no way to fail for want of memory: it faults again until it is served. Every
- * attempt that failed in the handler is counted, as a fault and under "oom".
+ * One access with its nth allocation failed, to a page that is nowhere: did it fail? There is
+ * no way to tell of it: the access faults again until it is served. Every attempt that failed
+ * in the handler is counted, as a fault and under "oom".
  */
+static bool once(struct __test_metadata *_metadata, struct tally *tally, unsigned int nth)
+{
+	enum counter kind = tally->kind;
+	struct device *dev = tally->dev;
+	char *p = map_cold(&tally->genl, dev, kind);
+	volatile uint64_t *word = (void *)(p + dev->pages / 2 * PAGE_SIZE);
+	struct figures now;
+	uint64_t seen;
+	bool hit;
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(tally->tables ?: page_tables(), page_tables());
+	/* What is in no page is in the file, if that is on a disk. */
+	if (dev->backing != EXT4)
+		tally->holds = 0;
+	write_file(SYSFS "reset", "1");
+	mark();
+	fail_nth_arm(tally->nth, nth);
+	if (kind == READ)
+		seen = *word;
+	else
+		*word = seen = nth;
+	hit = fail_nth_disarm(tally->nth);
+	ASSERT_EQ(0, figures(&now));
+	EXPECT_EQ(1, now.count[kind] + now.count[AROUND] - now.count[OOM]);
+	EXPECT_EQ(0, now.count[SIGBUSES]);
+	EXPECT_LE(now.count[OOM], hit);
+	EXPECT_TRUE(adds_up(&now));
+	tally->oom += now.count[OOM];
+	if (is_ram(dev))
+		check_ram(_metadata, tally, now.count[OOM]);
+	if (kind == WRITE)
+		tally->holds = nth;
+	check_page(_metadata, dev, p, kind == READ ? tally->holds : nth, tally->holds);
+	EXPECT_EQ(kind == READ ? tally->holds : nth, seen);
+	ASSERT_EQ(0, munmap(p, dev->size));
+	EXPECT_EQ(0, live());
+	return hit;
+}
+
+/* Three page tables, the page and a node of the page cache; for a copy three more. */
+static unsigned int least(enum counter kind)
+{
+	return kind == COW ? 8 : 5;
+}
+
 TEST_F_TIMEOUT(device, accesses, 300)
 {
 	static const enum counter kinds[] = { READ, WRITE, COW };
+	struct tally tally = { .dev = &self->dev, .nth = self->nth, .kind = READ };
 	struct device *dev = &self->dev;
-	size_t step = 16 * PAGE_SIZE;
-	struct figures now;
 
-	for (int kind = 0; kind < 3; kind++) {
-		unsigned int nth = 0;
-		char *p = self->map;
-		bool hit;
+	ASSERT_EQ(0, control_open(&tally.genl));
+	ASSERT_EQ(0, munmap(self->map, dev->size));
+	if (dev->backing == EXT4)
+		tally.holds = TAG + dev->pages / 2;
+	/* Once without: what else needs memory, a longer stack say, has it then. */
+	ASSERT_FALSE(once(_metadata, &tally, 1 << 20));
+	tally.tables = page_tables();
+	for (int i = 0; i < 3; i++) {
+		bool huge = dev->backing == RAM_HUGE && kinds[i] != COW;
+		long before = module_users();
 
-		if (kinds[kind] == COW)
-			p = map(dev->fd, dev->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
-		ASSERT_NE(MAP_FAILED, p);
-		do {
-			volatile uint64_t *word = (void *)(p + nth * step % dev->size);
-
-			ASSERT_EQ(0, madvise(p, dev->size, MADV_DONTNEED));
-			posix_fadvise(dev->file, 0, 0, POSIX_FADV_DONTNEED);
-			write_file(SYSFS "reset", "1");
-			fail_nth_arm(self->nth, ++nth);
-			if (kinds[kind] == READ)
-				(void)*word;
-			else
-				*word = nth;
-			hit = fail_nth_disarm(self->nth);
-			if (kinds[kind] != READ)
-				EXPECT_EQ(nth, *word);
-			ASSERT_EQ(0, figures(&now));
-			EXPECT_EQ(1, now.count[kinds[kind]] + now.count[AROUND] - now.count[OOM]);
-			EXPECT_EQ(0, now.count[SIGBUSES]);
-			EXPECT_TRUE(adds_up(&now));
-		} while (hit);
-		TH_LOG("%s: %u allocations", counter_files[kinds[kind]], nth - 1);
-		EXPECT_GT(nth, 1);
+		tally.kind = kinds[i];
+		tally.hits = 0;
+		tally.oom = 0;
+		tally.small = 0;
+		while (once(_metadata, &tally, tally.hits + 1))
+			tally.hits++;
+		TH_LOG("%s: %u allocations, %u without a page, %u without 2 MiB",
+		       counter_files[kinds[i]], tally.hits, tally.oom, tally.small);
+		EXPECT_LE(least(kinds[i]), tally.hits);
+		if (is_ram(dev)) {
+			EXPECT_EQ(huge, tally.small);
+			/* A private store on 2 MiB folios: one run in three had no such attempt. */
+			if (kinds[i] == COW && dev->backing == RAM_HUGE) {
+				EXPECT_GE(1, tally.oom);
+			} else {
+				EXPECT_EQ(!huge, tally.oom);
+			}
+		}
+		EXPECT_EQ(before, module_users());
 	}
+	EXPECT_EQ(0, cool(&tally.genl, dev));
 }
 
 TEST_HARNESS_MAIN

@@ -25,7 +25,7 @@
 /* Of a program. Its tests and its fixtures have processes of their own. */
 static struct {
 	pid_t pid;
-	bool idle;	/* device_down() has left the module loaded, without a device */
+	bool idle;	/* the module was left loaded, and nobody uses it */
 } *program;
 
 static void __attribute__((constructor)) begin(void)
@@ -151,7 +151,7 @@ static int make_file(struct device *dev)
 }
 
 /* Loading and unloading takes most of a second, a device of a loaded module a tenth of that. */
-static int empty_module(struct genl *genl)
+int module_up(struct genl *genl)
 {
 	static struct infos infos;
 	int err = module_loaded() ? 0 : module_load("size=4K");
@@ -170,10 +170,19 @@ static int empty_module(struct genl *genl)
 	return err ?: -EBUSY;
 }
 
+int module_down(void)
+{
+	/* What io_uring and sockets let go is put by a worker of the kernel, a little later. */
+	for (int i = 0; i < 200 && module_users() > 0; i++)
+		usleep(10000);
+	program->idle = !module_users();
+	return program->idle ? 0 : -EBUSY;
+}
+
 static int add_device(struct device *dev)
 {
 	struct genl genl;
-	int err = empty_module(&genl);
+	int err = module_up(&genl);
 
 	if (err)
 		return err;

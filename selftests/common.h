@@ -53,6 +53,16 @@ bool module_loaded(void);
 /* How many open files, mappings and such keep it; -1 if there is none. */
 long module_users(void);
 
+struct genl;
+
+/*
+ * For fixtures that make devices of their own: the module is loaded, without a device, and its
+ * control plane open. Afterwards nobody may keep it; it stays loaded for the next test, and is
+ * unloaded when the program ends or loads it anew by itself. 0 or -errno.
+ */
+int module_up(struct genl *genl);
+int module_down(void);
+
 /*
  * 0, -errno, or 1 and @why. It comes up in the test and goes down after the test's end, by a
  * deletion that nobody may be in the way of; then nobody may keep the module. That is loaded

@@ -80,8 +80,7 @@ FIXTURE_SETUP(forced)
 		self->file = open(self->path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 		ASSERT_TRUE(writes(self->file, 0, PAGES, TAG));
 	}
-	ASSERT_EQ(0, module_load("size=4K"));
-	ASSERT_EQ(0, control_open(&self->genl));
+	ASSERT_EQ(0, module_up(&self->genl));
 	ASSERT_EQ(0, add(&self->genl, variant->backing, self->file));
 	self->fd = open(XNODE, O_RDWR);
 	ASSERT_LE(0, self->fd);
@@ -90,12 +89,9 @@ FIXTURE_SETUP(forced)
 	}
 }
 
-/* What io_uring and sockets let go is put by a worker of the kernel, a little later. */
 FIXTURE_TEARDOWN_PARENT(forced)
 {
-	for (int i = 0; i < 200 && module_unload() == -EWOULDBLOCK; i++)
-		usleep(10000);
-	EXPECT_FALSE(module_loaded());
+	EXPECT_EQ(0, module_down());
 	if (self->path[0])
 		unlink(self->path);
 }
@@ -311,11 +307,11 @@ static void wait_for_workers(void)
 /* After this has returned there is not a single access that is not a SIGBUS. */
 TEST_F_TIMEOUT(forced, under_four_processes, 200)
 {
-	unsigned long n = rounds(8);
+	struct effort e = effort(3, 8, 5);
 	pid_t pid[4];
 
 	stage = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	for (unsigned long round = 0; round < n; round++) {
+	for (unsigned long round = 0; goes_on(&e, round); round++) {
 		start_workers(self->fd, pid);
 		wait_for_workers();
 		usleep(round * 777 % 5000);
@@ -396,7 +392,8 @@ TEST_F(forced, new_device_of_the_same_name)
 	/* Nor is the number used again soon once nobody has the old one open or mapped. */
 	munmap(p, SIZE);
 	close(self->fd);
-	for (int i = 0; i < 8; i++) {
+	/* A number without a driver makes the kernel run modprobe, which takes its time. */
+	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, add_ram(&self->genl, "mmapdemo-y", 4096, 0, NULL));
 		EXPECT_EQ(-ENXIO, RC(open(node, O_RDWR)));
 		ASSERT_EQ(0, del(&self->genl, "mmapdemo-y", false));

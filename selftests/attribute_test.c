@@ -14,7 +14,7 @@
 
 DEVICE_FIXTURE(device);
 VARIANT(device, ram_4k, RAM_4K);
-VARIANT(device, tmpfs, TMPFS);
+VARIANT(device, ext4, EXT4);
 
 #define MAX_FILES 64
 #define MIB (1UL << 20)

@@ -12,7 +12,7 @@
 
 DEVICE_FIXTURE(device);
 VARIANT(device, ram_4k, RAM_4K);
-VARIANT(device, tmpfs, TMPFS);
+VARIANT(device, ext4, EXT4);
 
 static void *shared_mapping(struct device *dev)
 {

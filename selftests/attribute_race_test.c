@@ -265,6 +265,9 @@ static enum outcome read_part(struct user *user, struct slot *slot, const struct
 		return GONE;
 	if (got < 0 || got > (long)size || (got && at >= (off_t)PAGE_SIZE))
 		return wrong(user, "%s: read of %zu at %ld: %ld", file->path, size, at, got);
+	/* At the beginning all is fetched anew; behind it, it can still be what was before. */
+	if (slot->gone && !at && got)
+		return wrong(user, "%s: %ld bytes after ENODEV", file->path, got);
 	text[got] = '\0';
 	if (!at && got < (long)size)
 		return check_whole(user, slot, file, text);
@@ -303,7 +306,7 @@ static enum outcome use(struct user *user, struct slot *slot, const struct file 
 		outcome = read_pieces(user, slot, file, seed);
 	else
 		outcome = read_part(user, slot, file, seed);
-	/* A part can still be of what was fetched before. */
+	/* Of a part read_part() knows more. */
 	if (slot->gone && (outcome == WHOLE || outcome == REFUSED))
 		return wrong(user, "%s: back again after ENODEV", file->path);
 	slot->gone |= outcome == GONE;

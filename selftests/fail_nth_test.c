@@ -130,8 +130,12 @@ TEST_F_TIMEOUT(load, insmod, 900)
 	}
 	/* What a file needs besides is failed by control_fail_nth_test, one after the other. */
 	fail_nth_only_in("do_init_module");
-	EXPECT_LT(10, load_until_it_works(_metadata, &self->dev, self->nth,
-					  is_ram(&self->dev) ? 1 : wide_step() / 4 ?: 1));
+	if (is_ram(&self->dev)) {
+		EXPECT_LT(20, load_until_it_works(_metadata, &self->dev, self->nth, 1));
+	} else {
+		EXPECT_LT(10, load_until_it_works(_metadata, &self->dev, self->nth,
+						  wide_step() / 4 ?: 1));
+	}
 	fail_nth_everywhere();
 }
 

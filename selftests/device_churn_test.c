@@ -16,7 +16,7 @@
 #include "fixture.h"
 
 #define SLOTS 8
-#define LEAST 100		/* lives for each process, however slow the machine is */
+#define LEAST 100		/* lives for each process or name, however slow the machine */
 #define STAYING 4		/* and the one that was made at load time */
 
 /* What the processes tell each other. A name is used once: "mmapdemo-" SLOT "-" GENERATION. */
@@ -232,13 +232,21 @@ TEST_F_TIMEOUT(churn, against_del_and_dumps, 240)
 	EXPECT_EQ(STAYING + 1, entries("/dev"));
 }
 
-/* The same name for all, so that one is made while the last of that name goes. */
+static unsigned long so_far(const unsigned long *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/*
+ * The same name for all, so that one is made while the last of that name goes. Whether one is
+ * there already is luck: what counts is how many all of them have made.
+ */
 static int same_name(const struct effort *effort)
 {
 	struct genl genl;
 	int err = control_open(&genl) ? 100 : 0, fd;
 
-	for (unsigned long i = 0; !err && goes_on(effort, i); i++) {
+	for (unsigned long i = 0; !err && goes_on(effort, so_far(&stage->added)); i++) {
 		int added = add_ram(&genl, "mmapdemo-same", 4096, 0, NULL);
 
 		if (added && added != -EEXIST)
@@ -263,7 +271,7 @@ static int same_name(const struct effort *effort)
 
 TEST_F_TIMEOUT(churn, same_name, 240)
 {
-	struct effort e = effort(LEAST, 1000, 5);
+	struct effort e = effort(LEAST, 3000, 5);
 	pid_t pid[3];
 	int err;
 

@@ -45,22 +45,34 @@ static void find_function(const char *name, unsigned long *start, unsigned long 
 		fclose(file);
 }
 
-/*
- * Allocations that may sleep are to fail too, and without a report of each. Not those of the
- * tracing core for the events of a module that is loaded: it goes on without, and warns.
- */
-static void prepare(void)
+static void reject(const char *fault, const char *function)
 {
 	unsigned long start, end;
 
-	find_function("event_create_dir", &start, &end);
+	find_function(function, &start, &end);
+	if (!end) {
+		fprintf(stderr, "# this kernel has no function %s\n", function);
+		abort();
+	}
+	set(fault, "reject-start", start);
+	set(fault, "reject-end", end);
+}
+
+/*
+ * Allocations that may sleep are to fail too, and without a report of each. Not those of the
+ * tracing core for the events of a module that is loaded: it goes on without, and warns. Nor the
+ * pages that a slab is made of: which object needs a new one is luck, and each of those would
+ * shift the number of all that come after it, past one that then never fails.
+ */
+static void prepare(void)
+{
 	for (size_t i = 0; i < NR_FAULTS; i++) {
 		set(faults[i], "ignore-gfp-wait", 0);
 		set(faults[i], "ignore-gfp-highmem", 0);
 		set(faults[i], "min-order", 0);
 		set(faults[i], "verbose", 0);
-		set(faults[i], "reject-start", start);
-		set(faults[i], "reject-end", end);
+		reject(faults[i], strcmp(faults[i], "fail_page_alloc") ? "event_create_dir" :
+									 "new_slab");
 	}
 }
 

@@ -553,12 +553,7 @@ TEST_F_TIMEOUT(device, accesses, 300)
 		EXPECT_LE(least(kinds[i]), tally.hits);
 		if (is_ram(dev)) {
 			EXPECT_EQ(huge, tally.small);
-			/* A private store on 2 MiB folios: one run in three had no such attempt. */
-			if (kinds[i] == COW && dev->backing == RAM_HUGE) {
-				EXPECT_GE(1, tally.oom);
-			} else {
-				EXPECT_EQ(!huge, tally.oom);
-			}
+			EXPECT_EQ(!huge, tally.oom);
 		}
 		EXPECT_EQ(before, module_users());
 	}

@@ -586,6 +586,31 @@ TEST_F(ram, array_cannot_grow)
 	EXPECT_TRUE(is_there(OURS));
 }
 
+/* The figures are per CPU, on pages that the core has at hand for some devices, not for many. */
+TEST_F_TIMEOUT(ram, no_figures, 120)
+{
+	struct info info;
+	char name[32];
+	int err = 0, i;
+
+	fail_pages_of("pcpu_populate_chunk");
+	for (i = 0; i < 1000 && !err; i++) {
+		snprintf(name, sizeof(name), OURS "-%d", i);
+		err = add_ram(&self->genl, name, 4 * PAGE_SIZE, ANY_FLAGS, NULL);
+	}
+	fail_pages_of(NULL);
+	TH_LOG("%d devices, then none", i - 1);
+	EXPECT_EQ(-ENOMEM, err);
+	EXPECT_FALSE(is_there(name));
+	EXPECT_EQ(-ENODEV, get(&self->genl, name, &info));
+	ASSERT_EQ(0, add_ram(&self->genl, name, 4 * PAGE_SIZE, ANY_FLAGS, NULL));
+	EXPECT_TRUE(is_there(name));
+	while (i-- > 0) {
+		snprintf(name, sizeof(name), OURS "-%d", i);
+		ASSERT_EQ(0, del(&self->genl, name, false));
+	}
+}
+
 static void on_oom(const struct nlmsghdr *message, void *arg)
 {
 	unsigned int *told = arg;

@@ -119,8 +119,13 @@ static int make_fs(struct disk *disk, const char *fs)
 	err = make_device(disk, image);
 	if (err)
 		return err;
-	/* Without reserved blocks full is full for root too; a page is a block. */
-	if (run("mkfs.%s -q %s %s", fs, strcmp(fs, "ext4") ? "-K" : "-b 4096 -m 0", disk->node))
+	/*
+	 * Without reserved blocks full is full for root too; a page is a block. Nothing of it is
+	 * zeroed that is a hole already: 0.3 instead of 16 MiB to write.
+	 */
+	if (run("mkfs.%s -q %s %s", fs,
+		strcmp(fs, "ext4") ? "-K" : "-b 4096 -m 0 -N 128 -E nodiscard,lazy_journal_init=1",
+		disk->node))
 		return -EIO;
 	return mount(disk->node, disk->dir, fs, 0, NULL) ? -errno : 0;
 }

@@ -43,6 +43,10 @@ static void find_function(const char *name, unsigned long *start, unsigned long 
 	}
 	if (file)
 		fclose(file);
+	if (!*end) {
+		fprintf(stderr, "# this kernel has no function %s\n", name);
+		abort();
+	}
 }
 
 static void reject(const char *fault, const char *function)
@@ -50,10 +54,6 @@ static void reject(const char *fault, const char *function)
 	unsigned long start, end;
 
 	find_function(function, &start, &end);
-	if (!end) {
-		fprintf(stderr, "# this kernel has no function %s\n", function);
-		abort();
-	}
 	set(fault, "reject-start", start);
 	set(fault, "reject-end", end);
 }
@@ -156,6 +156,20 @@ int fail_cache(const char *cache)
 	if (on && len >= 0)
 		set("failslab", "probability", 100);
 	return len < 0 ? len : 0;
+}
+
+void fail_pages_of(const char *function)
+{
+	unsigned long start = 0, end = -1UL;
+
+	set("fail_page_alloc", "probability", 0);
+	if (function)
+		find_function(function, &start, &end);
+	set("fail_page_alloc", "require-start", start);
+	set("fail_page_alloc", "require-end", end);
+	write_file(DEBUGFS "fail_page_alloc/times", function ? "-1" : "1");
+	if (function)
+		set("fail_page_alloc", "probability", 100);
 }
 
 bool fail_nth_is_clean(int err)

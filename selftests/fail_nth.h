@@ -16,7 +16,7 @@ void fail_nth_arm(int fd, unsigned int nth);
 /* Did it fail, since it was armed? */
 bool fail_nth_disarm(int fd);
 
-/* Only what is called from that function of the kernel; and all again. */
+/* Only what is called from that function of the kernel, which has to be there; and all again. */
 void fail_nth_only_in(const char *function);
 void fail_nth_everywhere(void);
 
@@ -25,6 +25,12 @@ void fail_nth_everywhere(void);
  * twice; -errno. NULL: none any more.
  */
 int fail_cache(const char *cache);
+
+/*
+ * From here on no page is allocated, by nobody, from within that function of the kernel; NULL:
+ * all are again.
+ */
+void fail_pages_of(const char *function);
 
 /* What a call may say that has failed for want of memory, or of a copy. */
 bool fail_nth_is_clean(int err);

@@ -22,11 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <kselftest_harness.h>
-
-#include "common.h"
 #include "control.h"
 #include "disk.h"
+#include "fixture.h"
 
 #define PAGES	64UL
 #define SIZE	(PAGES * PAGE_SIZE)

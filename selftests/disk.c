@@ -111,7 +111,9 @@ static int make_fs(struct disk *disk, const char *fs)
 	char image[128];
 	int err;
 
-	if (run("command -v mkfs.%s >/dev/null && modprobe -q -a dm_mod %s", fs, fs)) {
+	run("modprobe -q -a dm_mod %s", fs);
+	if (run("command -v mkfs.%s >/dev/null && grep -qw %s /proc/filesystems", fs, fs) ||
+	    access("/dev/mapper/control", F_OK)) {
 		sprintf(disk->why, "mkfs.%s, %s or dm-mod is missing", fs, fs);
 		return 1;
 	}
@@ -141,9 +143,12 @@ int disk_up(struct disk *disk, const char *fs)
 		return 1;
 	}
 	snprintf(disk->dir, sizeof(disk->dir), "%s/disk", dir);
-	/* What a test that died has left. */
-	if (!access(disk->dir, F_OK))
+	/* What a test that died has left, with a device over a file of it. */
+	if (!access(disk->dir, F_OK)) {
+		if (module_loaded())
+			module_unload();
 		disk_down(disk);
+	}
 	if (mkdir(disk->dir, 0755))
 		return -errno;
 	if (strcmp(fs, "tmpfs"))

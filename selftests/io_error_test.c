@@ -18,10 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <kselftest_harness.h>
-
-#include "common.h"
 #include "disk.h"
+#include "fixture.h"
 
 #define PAGES	32
 #define SIZE	(PAGES * PAGE_SIZE)

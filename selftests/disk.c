@@ -106,13 +106,21 @@ static int make_device(struct disk *disk, const char *image)
 	return err;
 }
 
+static bool is_known(const char *fs)
+{
+	char text[4096], line[32];
+
+	snprintf(line, sizeof(line), "\t%s\n", fs);
+	return read_file("/proc/filesystems", text, sizeof(text)) > 0 && strstr(text, line);
+}
+
 static int make_fs(struct disk *disk, const char *fs)
 {
 	char image[128];
 	int err;
 
 	run("modprobe -q -a dm_mod %s", fs);
-	if (run("command -v mkfs.%s >/dev/null && grep -qw %s /proc/filesystems", fs, fs) ||
+	if (run("command -v mkfs.%s >/dev/null", fs) || !is_known(fs) ||
 	    access("/dev/mapper/control", F_OK)) {
 		sprintf(disk->why, "mkfs.%s, %s or dm-mod is missing", fs, fs);
 		return 1;

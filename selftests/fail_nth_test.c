@@ -75,10 +75,11 @@ static int load_module(const struct device *dev)
 
 /*
  * A load takes a second there and has hundreds of allocations, most of them before our init: for
- * them the core answers, and one in MMAPDEMO_STEP (16) of all is failed; of those from our init on
- * each is, or of a device over a file one in a quarter of that.
+ * them the core answers, and one in MMAPDEMO_STEP (17) of all is failed; of those from our init on
+ * each is, or of a device over a file one in a quarter of that. Odd: kmemleak has one of its own
+ * for each, which nothing depends on, and an even step would meet mostly those.
  */
-#define STEP 16
+#define STEP 17
 
 static unsigned int wide_step(void)
 {
@@ -134,7 +135,7 @@ TEST_F_TIMEOUT(load, insmod, 900)
 		EXPECT_LT(20, load_until_it_works(_metadata, &self->dev, self->nth, 1));
 	} else {
 		EXPECT_LT(10, load_until_it_works(_metadata, &self->dev, self->nth,
-						  wide_step() / 4 ?: 1));
+						  wide_step() / 4 | 1));
 	}
 	fail_nth_everywhere();
 }
